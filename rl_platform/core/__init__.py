@@ -1,0 +1,1 @@
+"""The words every room shares: records, protocols, distributions, counters, seeds. No Ray, no optimiser."""

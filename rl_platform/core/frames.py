@@ -1,0 +1,35 @@
+"""Frame stacks from single frames: stored once, stacked where they are used."""
+
+import torch
+from torch import Tensor
+
+
+def stack_frames(frames: Tensor, is_first: Tensor, stack: int) -> Tensor:
+    """Rebuild the stacks that the environment showed.
+
+    A stack holds the frames of the last `stack` times, oldest first; frames from before the episode's first
+    observation are zero, which is the padding of ALE's vector environment after a reset.
+
+    Args:
+      frames: [T+S, B, H, W]; row S−1+t is the frame of time t, the S−1 rows before are the history of time 0.
+      is_first: [T+1, B] bool.
+      stack: S.
+
+    Returns:
+      [T+1, B, S, H, W], in the frames' dtype.
+    """
+    times = is_first.shape[0]
+    assert frames.shape[0] == times + stack - 1, (frames.shape, is_first.shape, stack)
+    stacks = torch.stack([frames[k : k + times] for k in range(stack)], dim=2)
+    if not bool(is_first.any()):
+        return stacks
+    return stacks * _same_episode(is_first, stack).to(frames.dtype)[..., None, None]
+
+
+def _same_episode(is_first: Tensor, stack: int) -> Tensor:
+    """[T+1, B, S] bool: the frame in each slot belongs to the episode of the newest one (history rows included)."""
+    times, columns = is_first.shape
+    starts = torch.zeros(times + stack - 1, columns, dtype=torch.long, device=is_first.device)
+    starts[stack - 1 :] = is_first.long()
+    episode = starts.cumsum(0)
+    return torch.stack([episode[k : k + times] == episode[stack - 1 :] for k in range(stack)], dim=2)

@@ -1,0 +1,33 @@
+"""What an environment looks like to the rest of the system."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """The action space: `size` choices (categorical)."""
+
+    kind: Literal["categorical"]
+    size: int
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """Static facts of a vector environment, equal for every copy of it.
+
+    `observation_shape` and `observation_dtype` describe what the model sees, for one environment; with
+    `frame_stack` S > 1 its first axis has length S and holds frames, oldest first.
+    """
+
+    name: str
+    observation_shape: tuple[int, ...]
+    observation_dtype: str
+    action: ActionSpec
+    frame_stack: int = 1
+    frame_skip: int = 1
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Shape of what unrolls store for one time and one environment."""
+        return self.observation_shape if self.frame_stack == 1 else self.observation_shape[1:]

@@ -1,0 +1,128 @@
+"""The records that travel: what rollout workers produce, what replay stores, what the learner consumes.
+
+Shapes: T steps of an unroll, N environments of a worker, B columns of a batch, S stacked frames (1: no stacking),
+P distribution parameters, H value heads, M memory size (0: no memory). A *column* is one environment's T steps.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Trajectory(NamedTuple):
+    """T transitions of several environments, as NumPy arrays or, inside the learner, as tensors.
+
+    Time-major in an `Unroll` ([T, N, …]) and on the learner's device ([T, B, …]); columns first in a `Batch`
+    ([B, T, …]), so that one column is one block of memory. `reward[t]` is what `action[t]` earned, and
+    `observation` at t is what `action[t]` was chosen from; the last observation only bootstraps.
+    """
+
+    observation: np.ndarray
+    """[T+S, N, …]: single frames. Row S−1+t is the newest frame at time t; the S−1 rows before time 0 are its history."""
+    is_first: np.ndarray
+    """[T+1, N] bool: this observation starts an episode."""
+    action: np.ndarray
+    """[T, N] int64."""
+    reward: np.ndarray
+    """[T, N] float32, raw (neither clipped nor scaled)."""
+    terminated: np.ndarray
+    """[T, N] bool: no future value after this transition (a life loss counts when the environment is told so)."""
+    truncated: np.ndarray
+    """[T, N] bool: the episode was cut here; the next observation is its true last one and still bootstraps."""
+    valid: np.ndarray
+    """[T, N] bool: False where the transition only reset the environment, or the environment crashed."""
+    behaviour: np.ndarray
+    """[T, N, P] float32: parameters of the distribution that the action was drawn from."""
+    value: np.ndarray
+    """[T, N, H] float32: the behaviour network's values."""
+    memory: np.ndarray
+    """[N, M] float32: memory state before time 0."""
+    previous_action: np.ndarray
+    """[N] int64: the action before time 0 (0 at an episode's start)."""
+    previous_reward: np.ndarray
+    """[N] float32: the raw reward before time 0 (0 at an episode's start)."""
+    task: np.ndarray
+    """[N] int32: index of the task in the configuration."""
+
+
+class Origin(NamedTuple):
+    """Who made an unroll, and with which weights."""
+
+    actor: int
+    incarnation: int
+    sequence: int
+    weight_version: int
+
+
+class Unroll(NamedTuple):
+    """What one `RolloutWorker.collect` produced. Its arrays are reused by the next call: copy what must last."""
+
+    steps: Trajectory
+    origin: Origin
+
+
+class Episode(NamedTuple):
+    """One finished whole game: raw return, length in env steps, task index."""
+
+    episode_return: float
+    length: int
+    task: int
+
+
+class RolloutInfo(NamedTuple):
+    """The small half of a collect call, read by the feeder; the unroll itself never passes through it."""
+
+    origin: Origin
+    env_steps: int
+    """Valid transitions in the unroll."""
+    episodes: tuple[Episode, ...]
+    faults: tuple[str, ...]
+    """One line for each environment that raised and was replaced during this unroll."""
+    env_s: float
+    """Seconds spent stepping environments."""
+    inference_s: float
+    """Seconds spent choosing actions."""
+
+
+class Batch(NamedTuple):
+    """B columns ready for one update, columns first ([B, T, …]), and the bookkeeping that goes with them."""
+
+    steps: Trajectory
+    weight_version: np.ndarray
+    """[B] int64: the weights that acted in each column."""
+    online: np.ndarray
+    """[B] bool: True for columns of the on-policy queue, False for replayed ones."""
+    env_steps: int
+    """Valid transitions that reached this shard since the batch before; committed with this update."""
+    columns_dropped: int
+    """Columns dropped since the batch before: stale, or pushed out of a full queue."""
+
+
+class ShardStatus(NamedTuple):
+    """What a replay shard answers to an insert."""
+
+    ready: int
+    """Batches that could be taken now."""
+    columns: int
+    """Columns waiting in the queue."""
+    capacity: int
+    """Columns that the queue can hold."""
+
+
+class Weights(NamedTuple):
+    """All parameters of the acting network as one flat float32 vector, and the update that made them."""
+
+    version: int
+    vector: np.ndarray
+
+
+class UpdateInfo(NamedTuple):
+    """What the learner says of one update."""
+
+    version: int
+    """Updates attempted so far, this one included: the version of the published weights."""
+    env_steps: int
+    """Env steps committed so far."""
+    skipped: bool
+    """The update was not finite and was not applied."""
+    metrics: dict[str, float]
