@@ -1,0 +1,1 @@
+"""Rollout actors: environment steps in, unrolls out."""

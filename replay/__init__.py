@@ -1,0 +1,1 @@
+"""Unrolls in, batches out: column storage, the sources that choose from it, and the shard that assembles batches."""

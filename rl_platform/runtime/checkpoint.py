@@ -1,0 +1,177 @@
+"""Checkpoints are data: safetensors and JSON, named by env steps, valid only with their manifest.
+
+    checkpoints/<env_steps>/  <section>.safetensors …  state.json  manifest.json (sha256 of the others, written last)
+
+A checkpoint is written beside its final name and renamed when complete, so a process killed at any time leaves either
+the whole of it or nothing that counts.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+State = dict[str, Any]
+"""Nested dicts with string keys; leaves are NumPy arrays or JSON values."""
+
+_FORMAT = 1
+_MANIFEST = "manifest.json"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used, with the reason."""
+
+
+def save_checkpoint(root: Path, state: State, *, env_steps: int, keep: int) -> Path:
+    """Write `state` to `root/<env_steps>` and delete all but the newest `keep` checkpoints. Returns its path."""
+    final = root / str(env_steps)
+    unfinished = root / f".unfinished-{env_steps}-{os.getpid()}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    digests = {name: _write(unfinished / name, content) for name, content in _files(state)}
+    _write(unfinished / _MANIFEST, _json({"format": _FORMAT, "env_steps": env_steps, "sha256": digests}))
+    _sync(unfinished)
+    if final.exists():
+        shutil.rmtree(final)
+    unfinished.rename(final)
+    _sync(root)
+    _forget_old(root, keep)
+    return final
+
+
+def load_checkpoint(path: Path) -> State:
+    """Read and verify one checkpoint; CheckpointError names the file that is missing, damaged or of another format."""
+    manifest = _manifest(path)
+    arrays: dict[str, np.ndarray] = {}
+    state: State = {}
+    for name, digest in manifest["sha256"].items():
+        content = _verified(path, name, digest)
+        if name.endswith(".safetensors"):
+            arrays |= _tensors(path / name, content)
+        else:
+            state = json.loads(content)
+    for dotted, array in arrays.items():
+        _put(state, dotted.split("/"), array)
+    return state
+
+
+def checkpoints(root: Path) -> list[Path]:
+    """Finished checkpoints under `root`, newest first."""
+    found = [path for path in root.glob("*") if path.name.isdigit() and (path / _MANIFEST).exists()]
+    return sorted(found, key=lambda path: int(path.name), reverse=True)
+
+
+def load_newest(root: Path, report: Callable[[str], None]) -> tuple[Path, State] | None:
+    """The newest checkpoint that is whole; each damaged one is reported and passed over. None if there are none.
+
+    Raises CheckpointError when there are checkpoints but none of them is whole.
+    """
+    candidates = checkpoints(root)
+    for path in candidates:
+        try:
+            return path, load_checkpoint(path)
+        except CheckpointError as error:
+            report(f"checkpoint passed over: {error}")
+    if candidates:
+        raise CheckpointError(f"{root}: none of its {len(candidates)} checkpoints is whole")
+    return None
+
+
+def _files(state: State) -> Iterator[tuple[str, bytes]]:
+    """One safetensors file for each top-level section that holds arrays, and state.json for the rest."""
+    arrays = dict(_arrays(state, ()))
+    for section in sorted({path[0] for path in arrays}):
+        yield (
+            f"{section}.safetensors",
+            save_tensors({"/".join(path): array for path, array in arrays.items() if path[0] == section}),
+        )
+    yield "state.json", _json(_without_arrays(state))
+
+
+def _arrays(state: State, prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    for key, value in state.items():
+        assert "/" not in key, f"state key {key!r} may not contain '/'"
+        if isinstance(value, dict):
+            yield from _arrays(value, (*prefix, key))
+        elif isinstance(value, np.ndarray):
+            yield (*prefix, key), np.ascontiguousarray(value)
+
+
+def _without_arrays(state: State) -> State:
+    return {
+        key: _without_arrays(value) if isinstance(value, dict) else value
+        for key, value in state.items()
+        if not isinstance(value, np.ndarray)
+    }
+
+
+def _put(state: State, path: list[str], array: np.ndarray) -> None:
+    for key in path[:-1]:
+        state = state.setdefault(key, {})
+    state[path[-1]] = array
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, allow_nan=False).encode()
+
+
+def _write(path: Path, content: bytes) -> str:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(content).hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _forget_old(root: Path, keep: int) -> None:
+    for path in checkpoints(root)[keep:]:
+        (path / _MANIFEST).unlink()  # first: half a deletion must not look like a checkpoint
+        shutil.rmtree(path)
+    for path in root.glob(".unfinished-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((path / _MANIFEST).read_bytes())
+        known = manifest["format"] == _FORMAT and isinstance(manifest["sha256"], dict)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path / _MANIFEST} cannot be read ({error})") from None
+    if not known:
+        raise CheckpointError(f"{path / _MANIFEST} is not of format {_FORMAT}")
+    return manifest
+
+
+def _verified(folder: Path, name: str, digest: str) -> bytes:
+    if Path(name).name != name:
+        raise CheckpointError(f"{folder / _MANIFEST} names a file outside its checkpoint: {name!r}")
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{folder / name} cannot be read ({error.strerror})") from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise CheckpointError(f"{folder / name} is damaged: its sha256 is not the one in {_MANIFEST}")
+    return content
+
+
+def _tensors(path: Path, content: bytes) -> dict[str, np.ndarray]:
+    try:
+        return load_tensors(content)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is not a safetensors file ({error})") from None

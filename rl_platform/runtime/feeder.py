@@ -1,0 +1,121 @@
+"""The feeder: passes references from rollout actors to the replay shard to the learner, and weights back.
+
+    collect ─(info)─► feeder          No image passes through here: the feeder sees small records and references.
+       └────(unroll reference)──► insert ─(status)─► feeder
+                                  next_batch ─(batch reference)─► update ─(info)─► feeder
+                                                                     └──(weights reference)──► next collect
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import ObjectLostError
+
+from rl_platform.core.types import RolloutInfo, ShardStatus, UpdateInfo
+from rl_platform.runtime.rollout_group import RolloutGroup
+from rl_platform.runtime.throttle import Throttle
+
+
+class Listener(Protocol):
+    """Who is told what happened."""
+
+    def add_rollout(self, info: RolloutInfo) -> None: ...
+
+    def add_update(self, info: UpdateInfo) -> None: ...
+
+
+class Feeder:
+    """Keeps one learner and its rollout actors busy, within the throttle's limits.
+
+    Args:
+      batches_ahead: updates asked of the learner at once; beyond the first, their batches are assembled and fetched
+        while it works.
+      weights, version: the learner's present weights, and their version.
+    """
+
+    def __init__(self, *, rollouts: RolloutGroup, shard: Any, learner: Any, throttle: Throttle, batches_ahead: int,
+                 weights: ray.ObjectRef, version: int, listener: Listener):  # fmt: skip
+        self._rollouts, self._shard, self._learner = rollouts, shard, learner
+        self._throttle, self._batches_ahead, self._listener = throttle, batches_ahead, listener
+        self._weights, self._version = weights, version
+        self._updates_begun = version
+        self._updates_in_flight = 0
+        self._inserts_in_flight = 0
+        self._batches_taken = 0
+        self._queued = 0
+        self._handlers: dict[ray.ObjectRef, Callable[[ray.ObjectRef], None]] = {}
+
+    @property
+    def queued_columns(self) -> int:
+        """Columns that wait in the shard, as far as the feeder knows."""
+        return self._queued
+
+    def step(self, timeout_s: float) -> None:
+        """Hand out work, wait for the next thing to finish (at most `timeout_s`), and deal with it."""
+        self._ask_for_updates()
+        self._ask_for_rollouts()
+        waiting = [*self._handlers, *self._rollouts.pending()]
+        ready, _ = ray.wait(waiting, num_returns=1, timeout=timeout_s, fetch_local=False)
+        for ref in ready:
+            self._handlers.pop(ref, self._on_rollout)(ref)
+        self._rollouts.replace_hanging()
+
+    def ask_for_state(self, deliver: Callable[[dict[str, Any]], None]) -> None:
+        """Have the learner's full state delivered between two updates, without stopping it."""
+        self._handlers[self._learner.state.remote()] = lambda ref: deliver(ray.get(ref))
+
+    def finish_updates(self) -> None:
+        """Wait for the updates in flight, and begin no more."""
+        while self._handlers:
+            ready, _ = ray.wait(list(self._handlers), num_returns=1)
+            self._handlers.pop(ready[0])(ready[0])
+
+    def _ask_for_rollouts(self) -> None:
+        for actor in self._rollouts.free():
+            ahead = self._rollouts.in_flight + self._inserts_in_flight
+            columns = self._queued + ahead * self._throttle.unroll_columns
+            if not self._throttle.may_collect(columns_ahead=columns, updates_begun=self._updates_begun,
+                                              weight_version=self._version):  # fmt: skip
+                return
+            self._rollouts.collect(actor, self._weights)
+
+    def _ask_for_updates(self) -> None:
+        while self._queued >= self._throttle.batch_columns and self._updates_in_flight < self._batches_ahead:
+            batch = self._shard.next_batch.remote(self._updates_begun)
+            info, weights = self._learner.update.remote(batch)
+            self._handlers[info] = lambda ref, weights=weights: self._on_update(ref, weights)
+            self._updates_begun += 1
+            self._updates_in_flight += 1
+            self._batches_taken += 1
+            self._queued -= self._throttle.batch_columns
+
+    def _on_rollout(self, ref: ray.ObjectRef) -> None:
+        result = self._rollouts.receive(ref)
+        if result is None:
+            return
+        info, unroll = result
+        self._listener.add_rollout(info)
+        status = self._shard.insert.remote(unroll)
+        self._inserts_in_flight += 1
+        taken = self._batches_taken
+        self._handlers[status] = lambda ref: self._on_insert(ref, taken)
+
+    def _on_insert(self, ref: ray.ObjectRef, batches_taken_before: int) -> None:
+        self._inserts_in_flight -= 1
+        try:
+            status: ShardStatus = ray.get(ref)
+        except ObjectLostError:
+            self._rollouts.unrolls_lost += 1  # its node went away with the unroll
+            return
+        taken_since = self._batches_taken - batches_taken_before
+        self._queued = status.columns - taken_since * self._throttle.batch_columns
+
+    def _on_update(self, ref: ray.ObjectRef, weights: ray.ObjectRef) -> None:
+        self._updates_in_flight -= 1
+        info: UpdateInfo | None = ray.get(ref)
+        if info is None:  # the batch's columns had gone stale
+            self._updates_begun -= 1
+            return
+        self._weights, self._version = weights, info.version
+        self._listener.add_update(info)

@@ -1,0 +1,83 @@
+"""The plain parts, hosted in Ray actors. Nothing here but hosting: the work is in actors/, replay/ and learners/."""
+
+import sys
+import threading
+import traceback
+from typing import Any, NamedTuple
+
+import ray
+import torch
+
+from configs.schema import Config
+from rl_platform.core.spec import EnvSpec
+from rl_platform.core.types import Batch, RolloutInfo, ShardStatus, Unroll, UpdateInfo, Weights
+from rl_platform.runtime import build
+
+
+class Whereabouts(NamedTuple):
+    """What a rollout actor was doing when asked."""
+
+    env_call_s: float
+    """Seconds that the present environment call has taken; 0 outside one."""
+    env: str
+    stack: str
+
+
+@ray.remote(concurrency_groups={"watch": 1})
+class RolloutActor:
+    """Hosts a RolloutWorker; `whereabouts` answers from a second thread while `collect` runs."""
+
+    def __init__(self, config: Config, actor: int, incarnation: int):
+        torch.set_num_threads(config.run.torch_threads)
+        self._worker = build.make_worker(config, actor, incarnation)
+        self._thread: int | None = None
+
+    @ray.method(num_returns=2)
+    def collect(self, weights: Weights) -> tuple[RolloutInfo, Unroll]:
+        self._thread = threading.get_ident()
+        unroll, info = self._worker.collect(weights)
+        return info, unroll
+
+    @ray.method(concurrency_group="watch")
+    def whereabouts(self) -> Whereabouts:
+        seconds, env = self._worker.stuck()
+        frame = sys._current_frames().get(self._thread or 0)
+        return Whereabouts(seconds, env, "".join(traceback.format_stack(frame)) if frame else "")
+
+
+@ray.remote
+class ReplayActor:
+    """Hosts a ReplayShard."""
+
+    def __init__(self, config: Config):
+        self._shard = build.make_shard(config)
+
+    def insert(self, unroll: Unroll) -> ShardStatus:
+        return self._shard.insert(unroll)
+
+    def next_batch(self, learner_version: int) -> Batch | None:
+        return self._shard.next_batch(learner_version)
+
+
+@ray.remote
+class LearnerActor:
+    """Hosts a Learner."""
+
+    def __init__(self, config: Config, spec: EnvSpec, state: dict[str, Any] | None):
+        torch.set_num_threads(config.run.torch_threads)
+        self._learner = build.make_learner(config, spec)
+        if state is not None:
+            self._learner.load_state_dict(state)
+
+    def weights(self) -> Weights:
+        return self._learner.weights()
+
+    @ray.method(num_returns=2)
+    def update(self, batch: Batch | None) -> tuple[UpdateInfo | None, Weights | None]:
+        """One update. A batch that did not come about (its columns went stale) is passed over."""
+        if batch is None:
+            return None, None
+        return self._learner.update(batch), self._learner.weights()
+
+    def state(self) -> dict[str, Any]:
+        return self._learner.state_dict()

@@ -1,0 +1,153 @@
+"""The rollout actors of one feeder: calls in flight, deaths, hangs, replacements."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
+
+from rl_platform.core.types import RolloutInfo
+
+_ANSWER_S = 5.0
+"""How long an actor that seems to hang may take to say where it is."""
+_START_S = 120.0
+"""How long an actor may take to start and to finish its first unroll before it is asked."""
+
+
+class _Call(NamedTuple):
+    info: ray.ObjectRef
+    unroll: ray.ObjectRef
+
+
+class _Member:
+    """One rollout actor: its handle, its incarnation and its calls in flight, oldest first."""
+
+    def __init__(self, handle: Any, incarnation: int):
+        self.handle = handle
+        self.incarnation = incarnation
+        self.calls: deque[_Call] = deque()
+        self.heard = time.monotonic()
+        self.started = False
+
+    def silent_s(self) -> float:
+        """Seconds since its last sign of life, the allowance for starting deducted."""
+        return time.monotonic() - self.heard - (0.0 if self.started else _START_S)
+
+
+class RolloutGroup:
+    """Creates rollout actors and replaces those that die, raise or hang.
+
+    Args:
+      create: (actor, incarnation) → handle of a new rollout actor.
+      count: number of actors.
+      first_incarnation: incarnations start here; a resumed run passes one that was never used.
+      calls_in_flight: unrolls asked of one actor ahead of time, so that it never waits for the feeder.
+      step_timeout_s: an environment call longer than this is a hang.
+      max_restarts_in_a_row: an actor replaced this often without finishing an unroll fails the run.
+      report: takes one line for people about every replacement.
+    """
+
+    def __init__(self, create: Callable[[int, int], Any], *, count: int, first_incarnation: int, calls_in_flight: int,
+                 step_timeout_s: float, max_restarts_in_a_row: int, report: Callable[[str], None]):  # fmt: skip
+        self._create = create
+        self._calls_in_flight = calls_in_flight
+        self._step_timeout_s = step_timeout_s
+        self._max_in_a_row = max_restarts_in_a_row
+        self._report = report
+        self._in_a_row = [0] * count
+        self._owner_of: dict[ray.ObjectRef, int] = {}
+        self._members = [_Member(create(actor, first_incarnation), first_incarnation) for actor in range(count)]
+        self.restarted = 0
+        self.unrolls_lost = 0
+
+    @property
+    def next_incarnation(self) -> int:
+        """An incarnation that no actor has used."""
+        return 1 + max(member.incarnation for member in self._members)
+
+    @property
+    def in_flight(self) -> int:
+        """Unrolls asked for and not yet returned."""
+        return len(self._owner_of)
+
+    def pending(self) -> list[ray.ObjectRef]:
+        """What to wait for."""
+        return list(self._owner_of)
+
+    def free(self) -> list[int]:
+        """Actors that may be asked for another unroll, those with the fewest calls in flight first."""
+        able = [a for a, member in enumerate(self._members) if len(member.calls) < self._calls_in_flight]
+        return sorted(able, key=lambda actor: len(self._members[actor].calls))
+
+    def collect(self, actor: int, weights: ray.ObjectRef) -> None:
+        """Ask an actor for an unroll."""
+        member = self._members[actor]
+        if not member.calls:
+            member.heard = time.monotonic()
+        call = _Call(*member.handle.collect.remote(weights))
+        member.calls.append(call)
+        self._owner_of[call.info] = actor
+
+    def receive(self, info_ref: ray.ObjectRef) -> tuple[RolloutInfo, ray.ObjectRef] | None:
+        """The result of a finished call: its info and the reference of its unroll; None when its actor died."""
+        actor = self._owner_of.get(info_ref)
+        if actor is None:
+            return None  # its actor was replaced meanwhile
+        member = self._members[actor]
+        try:
+            info = ray.get(info_ref)
+        except RayError as error:
+            self._replace(actor, _reason(error))
+            return None
+        del self._owner_of[info_ref]
+        call = next(call for call in member.calls if call.info == info_ref)
+        member.calls.remove(call)
+        member.heard, member.started = time.monotonic(), True
+        self._in_a_row[actor] = 0
+        return info, call.unroll
+
+    def replace_hanging(self) -> None:
+        """Ask actors that have been silent for long where they are; replace those stuck in an environment."""
+        for actor, member in enumerate(self._members):
+            if member.calls and member.silent_s() > self._step_timeout_s:
+                self._question(actor)
+
+    def close(self) -> None:
+        """End every actor."""
+        for member in self._members:
+            ray.kill(member.handle)
+
+    def _question(self, actor: int) -> None:
+        member = self._members[actor]
+        try:
+            place = ray.get(member.handle.whereabouts.remote(), timeout=_ANSWER_S)
+        except GetTimeoutError:
+            self._replace(actor, f"did not answer for {self._step_timeout_s + _ANSWER_S:.0f} s")
+        except RayError as error:
+            self._replace(actor, _reason(error))
+        else:
+            member.heard = time.monotonic() - min(place.env_call_s, self._step_timeout_s)
+            if place.env_call_s > self._step_timeout_s:
+                self._replace(actor, f"{place.env} has not returned for {place.env_call_s:.0f} s:\n{place.stack}")
+
+    def _replace(self, actor: int, reason: str) -> None:
+        old = self._members[actor]
+        self._in_a_row[actor] += 1
+        if self._in_a_row[actor] > self._max_in_a_row:
+            raise RuntimeError(f"rollout actor {actor} failed {self._in_a_row[actor]} times in a row: {reason}")
+        self._report(f"rollout actor {actor} (incarnation {old.incarnation}) replaced: {reason}")
+        for call in old.calls:
+            del self._owner_of[call.info]
+        ray.kill(old.handle)
+        self.unrolls_lost += bool(old.calls)
+        self.restarted += 1
+        incarnation = old.incarnation + 1
+        self._members[actor] = _Member(self._create(actor, incarnation), incarnation)
+
+
+def _reason(error: RayError) -> str:
+    """One line of an actor's error: its cause when it raised, how it ended when it died."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    return f"it died ({lines[0]})" if isinstance(error, RayActorError) else lines[-1]

@@ -1,0 +1,117 @@
+"""The on-policy queue and the shard: each column once, in order, with exact counts."""
+
+import numpy as np
+import pytest
+
+from replay.queue import QueueSource
+from replay.shard import ReplayShard
+from rl_platform.core.types import Origin, Trajectory, Unroll
+
+
+def unroll(first_column: int, num_columns: int, *, version: int = 0, steps: int = 3, invalid: int = 0) -> Unroll:
+    """Columns that carry their number in every field; the first `invalid` transitions are invalid."""
+    number = np.arange(first_column, first_column + num_columns)
+    rows = np.broadcast_to(number, (steps, num_columns))
+    valid = np.ones((steps, num_columns), bool)
+    valid.reshape(-1)[:invalid] = False
+    trajectory = Trajectory(
+        observation=np.broadcast_to(number[None, :, None], (steps + 4, num_columns, 2)).astype(np.uint8),
+        is_first=np.zeros((steps + 1, num_columns), bool),
+        action=rows.astype(np.int64),
+        reward=rows.astype(np.float32),
+        terminated=np.zeros((steps, num_columns), bool),
+        truncated=np.zeros((steps, num_columns), bool),
+        valid=valid,
+        behaviour=rows[..., None].astype(np.float32),
+        value=rows[..., None].astype(np.float32),
+        memory=number[:, None].astype(np.float32),
+        previous_action=number.astype(np.int64),
+        previous_reward=number.astype(np.float32),
+        task=np.zeros(num_columns, np.int32),
+    )
+    return Unroll(trajectory, Origin(0, 0, 0, version))
+
+
+def shard(capacity: int, batch_columns: int, *, overflow="block", max_policy_lag: int = 100) -> ReplayShard:
+    queue = QueueSource(capacity, overflow=overflow, max_policy_lag=max_policy_lag)
+    return ReplayShard(queue, batch_columns=batch_columns)
+
+
+def numbers(batch) -> list[int]:
+    """The columns' numbers, after checking that every field agrees on them."""
+    steps = batch.steps
+    expected = steps.previous_action
+    for field in (steps.action, steps.reward, steps.behaviour[..., 0], steps.value[..., 0], steps.observation[..., 0]):
+        np.testing.assert_array_equal(field, np.broadcast_to(expected[:, None], field.shape))
+    np.testing.assert_array_equal(steps.memory[:, 0], expected)
+    np.testing.assert_array_equal(steps.previous_reward, expected)
+    return expected.tolist()
+
+
+def test_every_column_leaves_once_and_in_order_across_many_wraparounds():
+    replay, produced, consumed = shard(10, 3), 0, []
+    for width in [4, 2, 4, 1, 3, 4, 4, 2, 1, 4] * 20:
+        while replay.status().columns + width > 10:
+            consumed += numbers(replay.next_batch(0))
+        replay.insert(unroll(produced % 200, width))
+        produced += width
+    while replay.status().ready:
+        consumed += numbers(replay.next_batch(0))
+    assert produced - len(consumed) < 3
+    lengths = [4, 2, 4, 1, 3, 4, 4, 2, 1, 4] * 20
+    starts = np.cumsum([0, *lengths[:-1]])
+    expected = [start % 200 + k for start, width in zip(starts, lengths, strict=True) for k in range(width)]
+    assert consumed == expected[: len(consumed)]
+
+
+def test_a_batch_is_columns_first():
+    replay = shard(8, 2)
+    replay.insert(unroll(0, 4, steps=5))
+    steps = replay.next_batch(0).steps
+    assert steps.observation.shape == (2, 9, 2) and steps.is_first.shape == (2, 6)
+    assert steps.action.shape == (2, 5) and steps.behaviour.shape == (2, 5, 1) and steps.memory.shape == (2, 1)
+
+
+def test_no_batch_before_enough_columns_wait():
+    replay = shard(8, 4)
+    assert replay.insert(unroll(0, 3)).ready == 0
+    assert replay.next_batch(0) is None
+    assert replay.insert(unroll(3, 1)).ready == 1
+
+
+def test_blocking_queue_refuses_to_be_overrun():
+    replay = shard(4, 2)
+    replay.insert(unroll(0, 4))
+    with pytest.raises(AssertionError, match="overrun by 1"):
+        replay.insert(unroll(4, 1))
+
+
+def test_dropping_queue_keeps_the_newest_and_counts():
+    replay = shard(4, 4, overflow="drop_oldest")
+    for start in (0, 3, 6):
+        replay.insert(unroll(start, 3))
+    batch = replay.next_batch(0)
+    assert numbers(batch) == [5, 6, 7, 8] and batch.columns_dropped == 5
+
+
+def test_an_unroll_wider_than_a_dropping_queue_leaves_its_last_columns():
+    replay = shard(4, 4, overflow="drop_oldest")
+    replay.insert(unroll(0, 6))
+    batch = replay.next_batch(0)
+    assert numbers(batch) == [2, 3, 4, 5] and batch.columns_dropped == 2
+
+
+def test_stale_columns_are_dropped_and_counted_not_served():
+    replay = shard(8, 2, max_policy_lag=3)
+    replay.insert(unroll(0, 3, version=1))
+    replay.insert(unroll(3, 2, version=2))
+    batch = replay.next_batch(5)
+    assert numbers(batch) == [3, 4] and batch.columns_dropped == 3
+    assert batch.weight_version.tolist() == [2, 2]
+
+
+def test_env_steps_count_each_valid_transition_once_even_when_dropped():
+    replay = shard(8, 2, max_policy_lag=0)
+    replay.insert(unroll(0, 2, version=0, invalid=1))  # 5 valid transitions, all dropped below
+    replay.insert(unroll(2, 4, version=1, invalid=2))  # 10 valid transitions
+    assert [replay.next_batch(1).env_steps, replay.next_batch(1).env_steps] == [15, 0]
