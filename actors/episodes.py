@@ -28,4 +28,4 @@ class EpisodeStatistics:
         return ended
 
     def _episode(self, index: int) -> Episode:
-        return Episode(float(self._returns[index]), int(self._lengths[index]), int(self._task[index]))
+        return Episode(float(self._returns[index]), int(self._lengths[index]), int(self._task[index]), int(index))

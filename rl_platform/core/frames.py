@@ -16,20 +16,20 @@ def stack_frames(frames: Tensor, is_first: Tensor, stack: int) -> Tensor:
       stack: S.
 
     Returns:
-      [T+1, B, S, H, W], in the frames' dtype.
+      [T+1, B, S, H, W], in the frames' dtype and in channels-last memory format (after merging the first two axes),
+      in which convolutions want it: converting bytes to floats is then one contiguous pass.
     """
     times = is_first.shape[0]
     assert frames.shape[0] == times + stack - 1, (frames.shape, is_first.shape, stack)
-    stacks = torch.stack([frames[k : k + times] for k in range(stack)], dim=2)
-    if not bool(is_first.any()):
-        return stacks
-    return stacks * _same_episode(is_first, stack).to(frames.dtype)[..., None, None]
+    stacks = torch.stack([frames[k : k + times] for k in range(stack)], dim=-1).movedim(-1, 2)
+    stacks[_earlier_episode(is_first, stack).nonzero(as_tuple=True)] = 0  # few: far cheaper than a mask over all
+    return stacks
 
 
-def _same_episode(is_first: Tensor, stack: int) -> Tensor:
-    """[T+1, B, S] bool: the frame in each slot belongs to the episode of the newest one (history rows included)."""
+def _earlier_episode(is_first: Tensor, stack: int) -> Tensor:
+    """[T+1, B, S] bool: the frame in this slot is older than the episode of the newest one (history rows included)."""
     times, columns = is_first.shape
     starts = torch.zeros(times + stack - 1, columns, dtype=torch.long, device=is_first.device)
     starts[stack - 1 :] = is_first.long()
     episode = starts.cumsum(0)
-    return torch.stack([episode[k : k + times] == episode[stack - 1 :] for k in range(stack)], dim=2)
+    return torch.stack([episode[k : k + times] < episode[stack - 1 :] for k in range(stack)], dim=2)

@@ -62,11 +62,12 @@ class Unroll(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """One finished whole game: raw return, length in env steps, task index."""
+    """One finished whole game: raw return, length in env steps, task index, and which of N environments played it."""
 
     episode_return: float
     length: int
     task: int
+    env: int = 0
 
 
 class RolloutInfo(NamedTuple):
@@ -126,3 +127,5 @@ class UpdateInfo(NamedTuple):
     skipped: bool
     """The update was not finite and was not applied."""
     metrics: dict[str, float]
+    columns_dropped: int = 0
+    """Columns that the shard dropped since the update before."""

@@ -19,6 +19,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from rl_platform.runtime.errors import InputError
+
 State = dict[str, Any]
 """Nested dicts with string keys; leaves are NumPy arrays or JSON values."""
 
@@ -26,7 +28,7 @@ _FORMAT = 1
 _MANIFEST = "manifest.json"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(InputError):
     """A checkpoint that cannot be used, with the reason."""
 
 

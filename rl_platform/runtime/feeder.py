@@ -22,6 +22,8 @@ class Listener(Protocol):
 
     def add_rollout(self, info: RolloutInfo) -> None: ...
 
+    def add_shard(self, status: ShardStatus) -> None: ...
+
     def add_update(self, info: UpdateInfo) -> None: ...
 
 
@@ -45,11 +47,6 @@ class Feeder:
         self._batches_taken = 0
         self._queued = 0
         self._handlers: dict[ray.ObjectRef, Callable[[ray.ObjectRef], None]] = {}
-
-    @property
-    def queued_columns(self) -> int:
-        """Columns that wait in the shard, as far as the feeder knows."""
-        return self._queued
 
     def step(self, timeout_s: float) -> None:
         """Hand out work, wait for the next thing to finish (at most `timeout_s`), and deal with it."""
@@ -108,6 +105,7 @@ class Feeder:
         except ObjectLostError:
             self._rollouts.unrolls_lost += 1  # its node went away with the unroll
             return
+        self._listener.add_shard(status)
         taken_since = self._batches_taken - batches_taken_before
         self._queued = status.columns - taken_since * self._throttle.batch_columns
 

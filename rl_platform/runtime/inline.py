@@ -26,7 +26,8 @@ def run_serial(workers: Sequence[Worker], shard: Shard, learner: LearnerRole, ru
             run.add_update(learner.update(batch))
             weights = learner.weights()
             status = shard.status()
-        run.tick(queued_columns=status.columns)
+        run.add_shard(status)
+        run.tick()
         if run.checkpoint_due():
             run.save(learner.state_dict())
         if run.should_stop():
@@ -53,7 +54,8 @@ def run_overlapped(workers: Sequence[Worker], shard: Shard, learner: LearnerRole
     try:
         while not run.should_stop():
             _update_once(exchange, learner, run)
-            run.tick(queued_columns=shard.status().columns)
+            run.add_shard(shard.status())
+            run.tick()
             if run.checkpoint_due():
                 run.save(learner.state_dict())
     finally:

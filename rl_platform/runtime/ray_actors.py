@@ -3,15 +3,16 @@
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ray
 import torch
 
-from configs.schema import Config
-from rl_platform.core.spec import EnvSpec
+from actors.rollout_worker import RolloutWorker
+from learners.learner import Learner
+from replay.shard import ReplayShard
 from rl_platform.core.types import Batch, RolloutInfo, ShardStatus, Unroll, UpdateInfo, Weights
-from rl_platform.runtime import build
 
 
 class Whereabouts(NamedTuple):
@@ -27,9 +28,9 @@ class Whereabouts(NamedTuple):
 class RolloutActor:
     """Hosts a RolloutWorker; `whereabouts` answers from a second thread while `collect` runs."""
 
-    def __init__(self, config: Config, actor: int, incarnation: int):
-        torch.set_num_threads(config.run.torch_threads)
-        self._worker = build.make_worker(config, actor, incarnation)
+    def __init__(self, make_worker: Callable[[], RolloutWorker], *, torch_threads: int):
+        torch.set_num_threads(torch_threads)
+        self._worker = make_worker()
         self._thread: int | None = None
 
     @ray.method(num_returns=2)
@@ -49,8 +50,8 @@ class RolloutActor:
 class ReplayActor:
     """Hosts a ReplayShard."""
 
-    def __init__(self, config: Config):
-        self._shard = build.make_shard(config)
+    def __init__(self, make_shard: Callable[[], ReplayShard]):
+        self._shard = make_shard()
 
     def insert(self, unroll: Unroll) -> ShardStatus:
         return self._shard.insert(unroll)
@@ -63,9 +64,9 @@ class ReplayActor:
 class LearnerActor:
     """Hosts a Learner."""
 
-    def __init__(self, config: Config, spec: EnvSpec, state: dict[str, Any] | None):
-        torch.set_num_threads(config.run.torch_threads)
-        self._learner = build.make_learner(config, spec)
+    def __init__(self, make_learner: Callable[[], Learner], state: dict[str, Any] | None, *, torch_threads: int):
+        torch.set_num_threads(torch_threads)
+        self._learner = make_learner()
         if state is not None:
             self._learner.load_state_dict(state)
 

@@ -1,0 +1,1 @@
+"""Vector environments, one module a backend. Importing this package imports none of them."""

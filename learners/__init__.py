@@ -1,0 +1,1 @@
+"""The learner's mathematics and its use: return estimators, losses, gradients, and the update built of them."""

@@ -1,0 +1,122 @@
+"""The command line: `rl-platform train | eval | config | stop`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+EXIT_BAD_INPUT = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but a mistake is answered with one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status (0 done, 1 failed, 2 bad input, 130 and 143 stopped by a signal)."""
+    options, rest = _parser().parse_known_args(arguments)
+    if rest and not options.takes_overrides:
+        _parser().error(f"unknown argument {rest[0]}")
+    try:
+        return options.command(options, rest)
+    except ValueError as error:
+        from configs.errors import ConfigError
+        from rl_platform.runtime.errors import InputError
+
+        if not isinstance(error, ConfigError | InputError):
+            raise
+        print(f"rl-platform: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away: nothing to say
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="rl-platform", description="Distributed actor-learner reinforcement learning.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train as a config says", epilog=_OVERRIDES)
+    _config_arguments(train, _train)
+    train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --run.dir")
+
+    show = commands.add_parser("config", help="print the resolved config", epilog=_OVERRIDES)
+    _config_arguments(show, _config, optional=True)
+    show.add_argument("--explain", action="store_true", help="every key: meaning, type, default, unit, range")
+
+    evaluation = commands.add_parser("eval", help="play whole games with a trained policy")
+    evaluation.set_defaults(command=_eval, takes_overrides=False)
+    evaluation.add_argument("path", metavar="RUN_OR_CHECKPOINT", type=Path)
+    evaluation.add_argument("--episodes", type=_positive, default=20, metavar="N", help="whole games (default 20)")
+    evaluation.add_argument("--greedy", action="store_true", help="the most probable action instead of a sampled one")
+    evaluation.add_argument("--video", action="store_true", help="write the first environment's games as mp4")
+    evaluation.add_argument("--seed", type=int, default=None, help="of the games and the actions (default: run.seed)")
+
+    stop = commands.add_parser("stop", help="checkpoint and end a run")
+    stop.set_defaults(command=_stop, takes_overrides=False)
+    stop.add_argument("run", metavar="RUN", type=Path)
+    return parser
+
+
+_OVERRIDES = "Any key of the config can be set with --section.key VALUE; `rl-platform config --explain` lists them."
+
+
+def _config_arguments(parser: argparse.ArgumentParser, command, *, optional: bool = False) -> None:
+    parser.set_defaults(command=command, takes_overrides=True)
+    parser.add_argument("config", metavar="CONFIG", nargs="?" if optional else None,
+                        help="a path, or a shipped name such as atari/pong_impala")  # fmt: skip
+    parser.add_argument("--extends", action="append", default=[], metavar="FRAGMENT", help="lay a fragment over it")
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def _train(options: argparse.Namespace, overrides: list[str]) -> int:
+    from configs.loader import load_config
+    from rl_platform.runtime.train import run_directory, train
+
+    config = load_config(options.config, overrides, options.extends)
+    directory = run_directory(config)
+    summary, status = train(config, directory, resume=options.resume)
+    print(f"{summary['status']}: {summary['env_steps']:,} env steps in {directory}")
+    return status
+
+
+def _config(options: argparse.Namespace, overrides: list[str]) -> int:
+    from configs.explain import explain, to_yaml
+    from configs.loader import load_config
+
+    if options.explain:
+        print(explain())
+    elif options.config is None:
+        _parser().error("config: name a CONFIG, or ask for --explain")
+    else:
+        print(to_yaml(load_config(options.config, overrides, options.extends)), end="")
+    return 0
+
+
+def _eval(options: argparse.Namespace, rest: list[str]) -> int:
+    from rl_platform.runtime.evaluation import evaluate_run
+
+    result = evaluate_run(options.path, episodes=options.episodes, greedy=options.greedy, video=options.video,
+                          seed=options.seed)  # fmt: skip
+    print(result)
+    return 0
+
+
+def _stop(options: argparse.Namespace, rest: list[str]) -> int:
+    from rl_platform.runtime.stop import stop_run
+
+    print(stop_run(options.run))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""`rl-platform eval`: whole games of a trained policy, their returns, and a video."""
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rl_platform.core.interfaces import StepResult
+from rl_platform.core.seeding import derive_seed, derive_seeds
+from rl_platform.core.types import Episode
+from rl_platform.observability.video import write_video
+from rl_platform.runtime import build
+from rl_platform.runtime.evaluate import Games, mean_and_error, play
+from rl_platform.runtime.load import make_trained_policy, read_run
+
+_MAX_ENVS = 20
+_EMULATOR_FPS = 60.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found."""
+
+    checkpoint: Path
+    greedy: bool
+    episodes: tuple[Episode, ...]
+    mean: float
+    standard_error: float
+    video: Path | None
+
+    def __str__(self) -> str:
+        kind = "greedy" if self.greedy else "sampled"
+        lines = [
+            f"{len(self.episodes)} episodes ({kind} actions) of {self.checkpoint}",
+            f"return: mean {self.mean:.2f} ± {self.standard_error:.2f} (standard error), "
+            f"min {min(e.episode_return for e in self.episodes):g}, "
+            f"max {max(e.episode_return for e in self.episodes):g}",
+        ]
+        return "\n".join(lines + ([f"video: {self.video}"] if self.video else []))
+
+
+def evaluate_run(path: Path, *, episodes: int, greedy: bool, video: bool, seed: int | None = None) -> Report:
+    """Play `episodes` whole games with the policy of a run or checkpoint; results go to the run's `eval/` folder."""
+    config, state, checkpoint = read_run(path)
+    seed = config.run.seed if seed is None else seed
+    policy = make_trained_policy(config, state, seed=derive_seed(seed, "eval policy"))
+    seeds = derive_seeds(seed, min(episodes, _MAX_ENVS), "eval")
+    env = build.make_env(config, seeds, render=video)
+    games = Games(episodes, env.num_envs)
+    stream = games.watch(play(policy, env, greedy=greedy))
+    folder = checkpoint.parent.parent / "eval"
+    folder.mkdir(exist_ok=True)
+    name = f"{checkpoint.name}-{'greedy' if greedy else 'sampled'}"
+    video_path = folder / f"{name}.mp4" if video else None
+    if video_path is None:
+        deque(stream, maxlen=0)
+    else:
+        write_video(video_path, _pictures(stream, build.make_screen(config, env, seeds)), _EMULATOR_FPS / env.spec.frame_skip)
+    env.close()
+    report = Report(checkpoint, greedy, tuple(games.played), *mean_and_error(games.played), video_path)
+    _write(folder / f"{name}.json", report, seed)
+    return report
+
+
+def _pictures(stream: Iterator[tuple[np.ndarray, StepResult]], screen: build.Screen) -> Iterator[np.ndarray]:
+    """The first environment's first game; the other games go on unseen."""
+    yield screen.picture()
+    showing = True
+    for action, step in stream:
+        if showing:
+            screen.step(action)
+            yield screen.picture()
+            showing = not step.episode_end[0]
+
+
+def _write(path: Path, report: Report, seed: int) -> None:
+    content = {
+        "checkpoint": report.checkpoint.name,
+        "greedy": report.greedy,
+        "seed": seed,
+        "mean": report.mean,
+        "standard_error": report.standard_error if len(report.episodes) > 1 else None,
+        "returns": [episode.episode_return for episode in report.episodes],
+        "lengths": [episode.length for episode in report.episodes],
+    }
+    path.write_text(json.dumps(content, indent=1))

@@ -1,0 +1,64 @@
+"""A trained policy from a run's folder or a checkpoint, for evaluation and for users' own programs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from actors.policy import TorchPolicy
+from configs.loader import load_config
+from configs.schema import Config
+from rl_platform.core.types import Weights
+from rl_platform.runtime import build
+from rl_platform.runtime.checkpoint import State, load_checkpoint, load_newest
+from rl_platform.runtime.errors import InputError
+
+
+class LoadedPolicy:
+    """Acts as a trained network does; holds no state of its own but the random generator of sampled actions."""
+
+    def __init__(self, policy: TorchPolicy):
+        self._policy = policy
+
+    def initial_state(self, num_envs: int) -> np.ndarray:
+        """Memory state [N, M] at the start of an episode."""
+        return self._policy.initial_memory(num_envs)
+
+    def act(
+        self, observations: np.ndarray, state: np.ndarray, greedy: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Actions [N] for observations [N, …], and the next state; start an episode from `initial_state`."""
+        is_first = np.zeros(len(observations), bool)
+        choice = self._policy.act(np.asarray(observations), is_first, state, greedy=greedy)
+        return choice.action, choice.memory
+
+
+def load_policy(run_or_checkpoint: str | Path, *, seed: int | None = None) -> LoadedPolicy:
+    """The policy of a checkpoint, or of the newest whole checkpoint of a run. `seed` is that of sampled actions."""
+    config, state, _ = read_run(Path(run_or_checkpoint))
+    return LoadedPolicy(make_trained_policy(config, state, seed=config.run.seed if seed is None else seed))
+
+
+def read_run(path: Path) -> tuple[Config, State, Path]:
+    """Config, state and checkpoint folder of a run or of one of its checkpoints."""
+    is_checkpoint = (path / "manifest.json").exists()
+    run_dir = path.resolve().parent.parent if is_checkpoint else path
+    if not (run_dir / "config.yaml").exists():
+        raise InputError(f"{path} is neither a run's folder nor a checkpoint in one")
+    config = load_config(str(run_dir / "config.yaml"))
+    if is_checkpoint:
+        return config, load_checkpoint(path), path
+    found = load_newest(run_dir / "checkpoints", report=print)
+    if found is None:
+        raise InputError(f"{path} holds no checkpoint yet")
+    return config, found[1], found[0]
+
+
+def make_trained_policy(config: Config, state: State, *, seed: int) -> TorchPolicy:
+    """A policy that acts with the weights of a checkpoint."""
+    spec = build.env_spec(config)
+    learner = build.make_learner(config, spec)
+    learner.load_state_dict(state)
+    weights: Weights = learner.weights()
+    policy = build.make_policy(config, spec, seed=seed)
+    policy.load(weights)
+    return policy

@@ -1,0 +1,156 @@
+"""One run: its folder, its statistics, its checkpoints, and when it ends. Both wirings report to it."""
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from configs.schema import Config
+from rl_platform.core.types import RolloutInfo, ShardStatus, UpdateInfo
+from rl_platform.observability.curve import write_curve
+from rl_platform.observability.metrics import RunStatistics
+from rl_platform.observability.progress import Progress
+from rl_platform.observability.progress_view import Budget
+from rl_platform.observability.writers import RunWriters
+from rl_platform.runtime.checkpoint import State, save_checkpoint
+from rl_platform.runtime.stop import StopRequest
+
+log = logging.getLogger("rl_platform")
+
+
+class Run:
+    """Everything about a run that is not the training itself. Its methods may be called from several threads.
+
+    Args:
+      directory: the run's folder.
+      frame_skip: emulator frames in an env step.
+      restored: the checkpoint's `run` section when the run goes on from one.
+    """
+
+    def __init__(self, config: Config, directory: Path, *, frame_skip: int, restored: State | None):
+        self._config, self._directory = config, directory
+        self._lock = threading.RLock()
+        self._statistics = RunStatistics(frame_skip=frame_skip)
+        self._env_steps = 0
+        self._counted = {"unrolls_lost": 0, "actors_restarted": 0}
+        if restored is not None:
+            self._statistics.load_state_dict(restored["statistics"])
+            self._env_steps = restored["env_steps"]
+        self.first_incarnation = 0 if restored is None else restored["next_incarnation"]
+        """Rollout actors of this launch begin with it, so that none repeats the seeds of an earlier launch."""
+        self.next_incarnation = self.first_incarnation + 1
+        self._writers = RunWriters(
+            directory, tensorboard=config.logging.tensorboard, restored_env_steps=self._env_steps
+        )
+        self._progress = Progress(
+            Budget(config.run.total_env_steps, config.run.max_seconds),
+            title=str(directory),
+            mode=config.logging.progress,
+            plain_every_s=config.logging.every_s,
+            console=Console(),
+        )
+        self._log_handlers = _log_to(directory / "log.txt", self._progress.console)
+        self._began: float | None = None
+        self._next_row = self._next_checkpoint = time.monotonic()
+        self._next_checkpoint += config.run.checkpoint_every_s
+        self.stop = StopRequest(directory)
+
+    def add_rollout(self, info: RolloutInfo) -> None:
+        """An unroll was collected."""
+        with self._lock:
+            if self._began is None:
+                self._began = time.monotonic()
+            self._statistics.add_rollout(info)
+        for fault in info.faults:
+            log.warning("rollout actor %d: environment replaced: %s", info.origin.actor, fault)
+
+    def add_shard(self, status: ShardStatus) -> None:
+        """A replay shard told its fill."""
+        with self._lock:
+            self._statistics.add_shard(status)
+
+    def add_update(self, info: UpdateInfo) -> None:
+        """An update was done."""
+        with self._lock:
+            self._env_steps = info.env_steps
+            self._statistics.add_update(info)
+            self._statistics.add_failures(columns_dropped=info.columns_dropped)
+
+    def set_failures(self, *, unrolls_lost: int, actors_restarted: int) -> None:
+        """Totals of this launch."""
+        totals = {"unrolls_lost": unrolls_lost, "actors_restarted": actors_restarted}
+        with self._lock:
+            self._statistics.add_failures(**{name: n - self._counted[name] for name, n in totals.items()})
+        self._counted = totals
+
+    def tick(self) -> None:
+        """Write a metrics row and show progress when it is time."""
+        if time.monotonic() >= self._next_row and self._began is not None:
+            self._next_row = time.monotonic() + self._config.logging.every_s
+            self._write_row()
+
+    def should_stop(self) -> bool:
+        """Whether the run has reached its end, or somebody asked for it."""
+        limit = self._config.run.max_seconds
+        timed_out = limit is not None and self._began is not None and time.monotonic() - self._began >= limit
+        return timed_out or self._env_steps >= self._config.run.total_env_steps or self.stop.made()
+
+    def checkpoint_due(self) -> bool:
+        """True once every `run.checkpoint_every_s`."""
+        if time.monotonic() < self._next_checkpoint:
+            return False
+        self._next_checkpoint = time.monotonic() + self._config.run.checkpoint_every_s
+        return True
+
+    def save(self, learner_state: State, status: str = "running") -> Path | None:
+        """Write a checkpoint and the summary. A disk that refuses is reported; the last good checkpoint stays."""
+        with self._lock:
+            env_steps = int(learner_state["counters"]["env_steps"])
+            run_state = {
+                "env_steps": env_steps,
+                "next_incarnation": self.next_incarnation,
+                "statistics": self._statistics.state_dict(),
+            }
+            self._writers.write_summary(self._statistics.summary(status))
+        root = self._directory / "checkpoints"
+        try:
+            return save_checkpoint(
+                root, learner_state | {"run": run_state}, env_steps=env_steps, keep=self._config.run.keep_checkpoints
+            )
+        except OSError as error:
+            log.error("checkpoint at %d env steps not written (%s); the run goes on", env_steps, error)
+            return None
+
+    def finish(self, status: str) -> dict[str, Any]:
+        """Write the last row, summary and curve; returns the summary."""
+        if self._began is not None:
+            self._write_row()
+        summary = self._statistics.summary(status)
+        self._writers.write_summary(summary)
+        self._writers.close()
+        self._progress.close()
+        write_curve([self._directory], self._directory / "curve.png")
+        for handler in self._log_handlers:
+            log.removeHandler(handler)
+            handler.close()
+        return summary
+
+    def _write_row(self) -> None:
+        with self._lock:
+            row = self._statistics.row()
+        self._writers.write_row(row)
+        self._progress.update(row)
+
+
+def _log_to(path: Path, console: Console) -> list[logging.Handler]:
+    to_file = logging.FileHandler(path)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handlers = [to_file, RichHandler(console=console, show_path=False)]
+    log.setLevel(logging.INFO)
+    for handler in handlers:
+        log.addHandler(handler)
+    return handlers

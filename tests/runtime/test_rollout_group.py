@@ -1,0 +1,127 @@
+"""Rollout actors that die, raise or hang are named and replaced; nothing else stops."""
+
+import os
+import signal
+import time
+from functools import partial
+
+import gymnasium
+import numpy as np
+import pytest
+import ray
+
+from actors.envs.gymnasium_env import GymnasiumVectorEnv
+from actors.rollout_worker import RolloutWorker
+from actors.uniform_policy import UniformPolicy
+from rl_platform.core.types import Weights
+from rl_platform.runtime.ray_actors import RolloutActor
+from rl_platform.runtime.rollout_group import RolloutGroup
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray():
+    ray.init(num_cpus=4, include_dashboard=False, object_store_memory=80 * 2**20, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+class Sleepy(gymnasium.Env):
+    """Counts to 50, then sleeps, fails or goes on, as its incarnation has it."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, fate: str):
+        self._fate = fate
+        self._steps = 0
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self._steps += 1
+        if self._steps > 50 and self._fate == "hang":
+            time.sleep(3600)
+        return np.full(1, os.getpid() % 7 / 7, np.float32), 1.0, False, self._steps % 10 == 0, {}
+
+
+def make_worker(fates, actor: int, incarnation: int) -> RolloutWorker:
+    if fates[min(incarnation, len(fates) - 1)] == "refuse":
+        raise RuntimeError("this machine lacks the game")
+    gymnasium.register("Sleepy-v0", Sleepy)
+    env = GymnasiumVectorEnv(env_id="Sleepy-v0", seeds=np.array([1, 2], np.int32),
+                             kwargs={"fate": fates[min(incarnation, len(fates) - 1)]})  # fmt: skip
+    return RolloutWorker(env, UniformPolicy(2, seed=1), unroll_length=20, num_params=2, num_values=1, actor=actor,
+                         incarnation=incarnation, task=np.zeros(2, np.int32))  # fmt: skip
+
+
+def make_group(*fates: str, count: int = 1, **settings) -> tuple[RolloutGroup, list[str], dict]:
+    reports: list[str] = []
+    handles: dict[int, ray.actor.ActorHandle] = {}
+
+    def create(actor: int, incarnation: int):
+        handles[actor] = RolloutActor.options(num_cpus=1).remote(
+            partial(make_worker, fates, actor, incarnation), torch_threads=1
+        )
+        return handles[actor]
+
+    settings = {"step_timeout_s": 1.0, "max_restarts_in_a_row": 2} | settings
+    group = RolloutGroup(create, count=count, first_incarnation=0, calls_in_flight=2, report=reports.append, **settings)
+    return group, reports, handles
+
+
+def next_info(group: RolloutGroup, weights, deadline_s: float = 60.0):
+    """The next unroll's info, whatever has to be replaced before it comes."""
+    give_up = time.monotonic() + deadline_s
+    while time.monotonic() < give_up:
+        for actor in group.free():
+            group.collect(actor, weights)
+        ready, _ = ray.wait(group.pending(), timeout=0.2)
+        for ref in ready:
+            if (result := group.receive(ref)) is not None:
+                return result[0]
+        group.replace_hanging()
+    raise TimeoutError("no unroll came")
+
+
+def test_a_killed_actor_is_replaced_and_its_unroll_counted_as_lost():
+    group, reports, handles = make_group("live", count=2)
+    weights = ray.put(Weights(0, np.zeros(0, np.float32)))
+    next_info(group, weights)
+    pid = ray.get(handles[1].__ray_call__.remote(lambda self: os.getpid()))
+    os.kill(pid, signal.SIGKILL)
+    while not group.restarted:
+        next_info(group, weights)
+    incarnations = {next_info(group, weights).origin[:2] for _ in range(40)}
+    assert incarnations == {(0, 0), (1, 1)}
+    assert group.restarted == group.unrolls_lost == 1
+    assert reports[0].startswith("rollout actor 1 (incarnation 0) replaced: it died")
+    assert group.next_incarnation == 2
+    group.close()
+
+
+def test_an_actor_stuck_in_an_environment_is_named_with_its_stack_and_replaced():
+    group, reports, _ = make_group("hang", "live")
+    weights = ray.put(Weights(0, np.zeros(0, np.float32)))
+    infos = [next_info(group, weights) for _ in range(6)]
+    assert [info.origin.incarnation for info in infos] == [0, 0, 1, 1, 1, 1]
+    assert "environment 0 of 2 (Sleepy-v0) has not returned for" in reports[0]
+    assert "time.sleep(3600)" in reports[0]
+    assert group.restarted == group.unrolls_lost == 1
+    group.close()
+
+
+def test_an_actor_that_cannot_start_fails_the_run_with_its_reason():
+    group, _, _ = make_group("refuse")
+    weights = ray.put(Weights(0, np.zeros(0, np.float32)))
+    with pytest.raises(RuntimeError, match=r"rollout actor 0 failed 3 times in a row: .*this machine lacks the game"):
+        next_info(group, weights)
+    group.close()
+
+
+def test_a_slow_actor_that_still_steps_is_left_alone():
+    group, reports, _ = make_group("live", step_timeout_s=0.001)
+    weights = ray.put(Weights(0, np.zeros(0, np.float32)))
+    assert [next_info(group, weights).origin.incarnation for _ in range(20)] == [0] * 20
+    assert reports == []
+    group.close()
