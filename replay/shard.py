@@ -36,4 +36,4 @@ class ReplayShard:
     def status(self) -> ShardStatus:
         """How much waits."""
         waiting = len(self._queue)
-        return ShardStatus(waiting // self._batch_columns, waiting, self._queue.capacity)
+        return ShardStatus(waiting // self._batch_columns, waiting, self._queue.capacity, self._env_steps)

@@ -8,9 +8,12 @@ What ale-py 0.12.1 does, seen on the real thing (tests/actors/envs/test_ale*.py)
 * An action out of range kills the step in a C++ thread, and the call never returns: actions are checked first.
 * A reset presses FIRE for one frame if asked (and the game has it), then NOOP up to a total of `noop_max` − 1
   frames, so 0..29 frames for 30 where the Gym wrappers take 1..30. The time limit counts none of them.
-* FIRE is pressed at resets only: after a life loss the agent has to serve by itself.
+* FIRE is pressed at resets only: after a life loss the agent has to serve by itself, and sticky actions may
+  swallow the FIRE of a reset. Seeds such as 1, 2, 3 make that happen to all environments alike: pass derived ones.
 * A reset clears the stack to zeros and adds the first frame: `rl_platform.core.frames.stack_frames` rebuilds it.
 * The frame at which a game ends is not captured; the last observation shows the frames before it.
+* Building an environment takes 70 ms of one core and starting it from a seed as long again (both load the ROM);
+  a reset between games takes 4 ms.
 * Every call allocates new arrays and hands them over; freeing the interface joins its threads, `close()` does not.
 """
 
@@ -59,13 +62,13 @@ class AleVectorEnv:
         maxpool: bool = True,
         threads: int = 1,
     ):
+        self._seeds = checked_seeds(seeds)
         _check_game(game)
         _check_at_least(1, frame_skip=frame_skip, frame_stack=frame_stack, image_size=image_size, threads=threads)
         _check_at_least(1, max_episode_frames=max_episode_frames)
         _check_at_least(0, noop_max=noop_max)
         if not 0.0 <= sticky_actions <= 1.0:
             raise ValueError(f"sticky_actions is a probability, got {sticky_actions}")
-        self._seeds = checked_seeds(seeds)
         self.num_envs = len(self._seeds)
         self._env = AtariVectorEnv(
             game,
@@ -115,9 +118,7 @@ class AleVectorEnv:
             lives = info["lives"]
             terminated |= (lives < self._lives) & (lives > 0) & valid
             self._lives = lives
-        return StepResult(
-            observation, reward.astype(np.float32), terminated, truncated, valid, is_first, self._ended
-        )
+        return StepResult(observation, reward.astype(np.float32), terminated, truncated, valid, is_first, self._ended)
 
     def where(self) -> str:
         """The game; its environments are stepped together, so that no single one can be named."""

@@ -39,6 +39,7 @@ class GymnasiumVectorEnv:
         max_episode_steps: int | None = None,
         kwargs: Mapping[str, Any] | None = None,
     ):
+        self.num_envs = len(checked_seeds(seeds))
         if max_episode_steps is not None and max_episode_steps < 1:
             raise ValueError(f"max_episode_steps must be at least 1, got {max_episode_steps}")
         make = partial(
@@ -52,7 +53,6 @@ class GymnasiumVectorEnv:
             action=ActionSpec("categorical", int(action_space.n)),
         )
         self._first_action = int(action_space.start)
-        self.num_envs = len(checked_seeds(seeds))
         self._envs = [
             SingleEnv(self._name(index), make, observation_space, seed) for index, seed in enumerate(seeds.tolist())
         ]
@@ -93,6 +93,10 @@ class GymnasiumVectorEnv:
         """The environment that is being stepped, or was stepped last."""
         return self._name(self._current)
 
+    def render(self) -> np.ndarray:
+        """The first environment as it looks now, [H, W, 3] uint8 (built with render_mode rgb_array)."""
+        return self._envs[0].render()
+
     def close(self) -> None:
         """Close every environment; closing twice does nothing."""
         envs, self._envs = self._envs, []
@@ -104,7 +108,7 @@ class GymnasiumVectorEnv:
         return f"environment {index} of {self.num_envs} ({self.spec.name})"
 
     def _blank_result(self) -> StepResult:
-        """A result in which nothing happened, but for the episodes that start because the last step ended others."""
+        """A result to be filled in place; `valid` and `episode_end` follow from the rest when it is complete."""
         observation = np.zeros((self.num_envs, *self.spec.observation_shape), dtype=self.spec.observation_dtype)
         reward, no = np.zeros(self.num_envs, dtype=np.float32), np.zeros(self.num_envs, dtype=bool)
         return StepResult(observation, reward, no, no.copy(), no, self._ended.copy(), no)
@@ -137,6 +141,8 @@ class GymnasiumVectorEnv:
 
 def _spaces(env_id: str, make: Callable[[], gymnasium.Env]) -> tuple[Box, Discrete]:
     """The spaces of an environment; ValueError if it cannot be built or is of a kind that is not supported."""
+    if ":" in env_id:
+        raise ValueError(f"{env_id!r} names a module to import; give the registered id alone")
     try:
         env = make()
     except (gymnasium.error.Error, TypeError) as error:
@@ -149,3 +155,17 @@ def _spaces(env_id: str, make: Callable[[], gymnasium.Env]) -> tuple[Box, Discre
     if not is_array or not (observation_space.dtype == np.uint8 or observation_space.dtype.kind == "f"):
         raise ValueError(f"{env_id!r} has the observation space {observation_space}; only Box of floats or uint8 is")
     return observation_space, action_space
+
+
+class GymnasiumScreen:
+    """Shows the first environment, which must have been built with render_mode rgb_array."""
+
+    def __init__(self, env: GymnasiumVectorEnv):
+        self._env = env
+
+    def picture(self) -> np.ndarray:
+        """[H, W, 3] uint8."""
+        return self._env.render()
+
+    def step(self, action: np.ndarray) -> None:
+        """The environment itself is shown: there is nothing to follow."""

@@ -66,7 +66,11 @@ class SingleEnv:
                 return _finite(self.reset())
             except Exception as error:
                 failure = error
-        raise RuntimeError(f"{self._name} could not be rebuilt and reset in {MAX_TRIES} tries: {failure!r}") from failure
+        raise RuntimeError(f"{self._name} could not be replaced in {MAX_TRIES} tries: {failure!r}") from failure
+
+    def render(self) -> np.ndarray:
+        """As it looks now, [H, W, 3] uint8."""
+        return self._env.render()
 
     def close(self) -> None:
         """Free what the environment holds."""

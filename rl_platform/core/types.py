@@ -108,6 +108,8 @@ class ShardStatus(NamedTuple):
     """Columns waiting in the queue."""
     capacity: int
     """Columns that the queue can hold."""
+    env_steps: int = 0
+    """Valid transitions that reached the shard since the last batch: not committed yet."""
 
 
 class Weights(NamedTuple):

@@ -7,16 +7,23 @@ import torch
 
 from actors.envs.ale import AleVectorEnv
 from actors.envs.ale_screen import AleScreen
-from actors.envs.gymnasium_env import GymnasiumVectorEnv
+from actors.envs.gymnasium_env import GymnasiumScreen, GymnasiumVectorEnv
 from actors.policy import TorchPolicy
 from actors.rollout_worker import RolloutWorker
+from configs.learner import Adam, Rmsprop
+from configs.schedule import ScheduleConfig
 from configs.schema import Config
 from learners.learner import Learner
+from learners.objective import VtraceSettings
+from learners.optimizer import OptimizerFactory, adam, rmsprop
+from models.actor_critic import ActorCritic
 from models.build import build_actor_critic
 from replay.queue import QueueSource
 from replay.shard import ReplayShard
 from rl_platform.core.distributions import distribution_of
 from rl_platform.core.interfaces import VectorEnv
+from rl_platform.core.precision import resolve_precision
+from rl_platform.core.schedule import Schedule
 from rl_platform.core.seeding import derive_seed, derive_seeds
 from rl_platform.core.spec import EnvSpec
 from rl_platform.runtime.throttle import Throttle
@@ -46,7 +53,9 @@ def make_env(config: Config, seeds: np.ndarray, *, render: bool = False) -> Vect
     settings = config.env.model_dump(exclude={"backend", "id"})
     if config.env.backend == "ale":
         return AleVectorEnv(game=config.env.id, seeds=seeds, **settings)
-    return GymnasiumVectorEnv(env_id=config.env.id, seeds=seeds, render=render, **settings)
+    if render:
+        settings["kwargs"] = {**settings["kwargs"], "render_mode": "rgb_array"}
+    return GymnasiumVectorEnv(env_id=config.env.id, seeds=seeds, **settings)
 
 
 def make_screen(config: Config, env: VectorEnv, seeds: np.ndarray) -> Screen:
@@ -54,7 +63,34 @@ def make_screen(config: Config, env: VectorEnv, seeds: np.ndarray) -> Screen:
     if config.env.backend == "ale":
         unseen = {"backend", "id", "frame_stack", "image_size", "maxpool", "life_loss_terminates", "threads"}
         return AleScreen(game=config.env.id, seed=int(seeds[0]), **config.env.model_dump(exclude=unseen))
-    return env
+    return GymnasiumScreen(env)
+
+
+def make_learner(config: Config, spec: EnvSpec) -> Learner:
+    """The learner, with freshly initialised weights."""
+    settings = config.learner
+    device = torch.device(_learner_device(config))
+    return Learner(
+        _network(config, spec),
+        distribution_of(spec.action),
+        VtraceSettings(
+            discount=settings.discount,
+            trace_decay=settings.trace_decay,
+            rho_clip=settings.rho_clip,
+            c_clip=settings.c_clip,
+            pg_rho_clip=settings.pg_rho_clip,
+            reduction=settings.reduction,
+            reward_transform=settings.reward_transform,
+            value_weight=settings.terms.value,
+        ),
+        optimizer=_optimizer(settings.optimizer),
+        learning_rate=_schedule(settings.optimizer.learning_rate),
+        entropy_weight=_schedule(settings.terms.entropy),
+        gradient_clip=settings.gradient_clip,
+        frame_stack=spec.frame_stack,
+        precision=_precision(config, spec, device),
+        device=device,
+    )
 
 
 def make_policy(config: Config, spec: EnvSpec, *, seed: int) -> TorchPolicy:
@@ -64,7 +100,7 @@ def make_policy(config: Config, spec: EnvSpec, *, seed: int) -> TorchPolicy:
         _network(config, spec),
         distribution_of(spec.action),
         torch.Generator(device).manual_seed(seed),
-        precision=config.model.precision,
+        precision=_precision(config, spec, device),
         device=device,
     )
 
@@ -101,3 +137,29 @@ def throttle(config: Config) -> Throttle:
         max_policy_lag=config.actors.max_policy_lag,
         capacity=source.capacity if source.overflow == "block" else None,
     )
+
+
+def _network(config: Config, spec: EnvSpec) -> ActorCritic:
+    seed = derive_seed(config.run.seed, "network")
+    return build_actor_critic(spec, encoder=config.model.encoder.model_dump(), seed=seed)
+
+
+def _learner_device(config: Config) -> str:
+    if config.learner.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return config.learner.device
+
+
+def _precision(config: Config, spec: EnvSpec, device: torch.device) -> torch.dtype:
+    return resolve_precision(config.model.precision, device, observation_dtype=spec.observation_dtype)
+
+
+def _optimizer(settings: Rmsprop | Adam) -> OptimizerFactory:
+    keywords = settings.model_dump(exclude={"kind", "learning_rate"})
+    return {"rmsprop": rmsprop, "adam": adam}[settings.kind](**keywords)
+
+
+def _schedule(settings: ScheduleConfig) -> Schedule:
+    if settings.final is None:
+        return Schedule(settings.initial)
+    return Schedule(settings.initial, settings.final, settings.over_env_steps)

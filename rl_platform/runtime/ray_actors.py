@@ -12,6 +12,7 @@ import torch
 from actors.rollout_worker import RolloutWorker
 from learners.learner import Learner
 from replay.shard import ReplayShard
+from rl_platform.core.allocator import keep_freed_memory
 from rl_platform.core.types import Batch, RolloutInfo, ShardStatus, Unroll, UpdateInfo, Weights
 
 
@@ -29,6 +30,7 @@ class RolloutActor:
     """Hosts a RolloutWorker; `whereabouts` answers from a second thread while `collect` runs."""
 
     def __init__(self, make_worker: Callable[[], RolloutWorker], *, torch_threads: int):
+        keep_freed_memory()
         torch.set_num_threads(torch_threads)
         self._worker = make_worker()
         self._thread: int | None = None
@@ -56,6 +58,9 @@ class ReplayActor:
     def insert(self, unroll: Unroll) -> ShardStatus:
         return self._shard.insert(unroll)
 
+    def status(self) -> ShardStatus:
+        return self._shard.status()
+
     def next_batch(self, learner_version: int) -> Batch | None:
         return self._shard.next_batch(learner_version)
 
@@ -65,6 +70,7 @@ class LearnerActor:
     """Hosts a Learner."""
 
     def __init__(self, make_learner: Callable[[], Learner], state: dict[str, Any] | None, *, torch_threads: int):
+        keep_freed_memory()
         torch.set_num_threads(torch_threads)
         self._learner = make_learner()
         if state is not None:

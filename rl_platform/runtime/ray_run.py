@@ -38,10 +38,11 @@ def train_over_ray(config: Config, spec: EnvSpec, restored: State | None, run: R
                 throttle=build.throttle(config),
                 batches_ahead=config.replay.prefetch,
                 weights=learner.weights.remote(),
-                version=0 if restored is None else restored["counters"]["updates"],
+                version=0 if restored is None else restored["updates"],
                 listener=run,
             )
             _feed(feeder, rollouts, run)
+            run.account(ray.get(shard.status.remote()))
             return ray.get(learner.state.remote())
         finally:
             for actor in (learner, shard):

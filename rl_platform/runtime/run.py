@@ -36,18 +36,20 @@ class Run:
         self._lock = threading.RLock()
         self._statistics = RunStatistics(frame_skip=frame_skip)
         self._env_steps = 0
+        self._collected = 0
         self._counted = {"unrolls_lost": 0, "actors_restarted": 0}
         if restored is not None:
             self._statistics.load_state_dict(restored["statistics"])
-            self._env_steps = restored["env_steps"]
+            self._env_steps = self._collected = restored["env_steps"]
         self.first_incarnation = 0 if restored is None else restored["next_incarnation"]
         """Rollout actors of this launch begin with it, so that none repeats the seeds of an earlier launch."""
         self.next_incarnation = self.first_incarnation + 1
         self._writers = RunWriters(
             directory, tensorboard=config.logging.tensorboard, restored_env_steps=self._env_steps
         )
+        limit = config.run.max_seconds
         self._progress = Progress(
-            Budget(config.run.total_env_steps, config.run.max_seconds),
+            Budget(config.run.total_env_steps, limit and self._statistics.wall_s() + limit),
             title=str(directory),
             mode=config.logging.progress,
             plain_every_s=config.logging.every_s,
@@ -65,6 +67,7 @@ class Run:
             if self._began is None:
                 self._began = time.monotonic()
             self._statistics.add_rollout(info)
+            self._collected += info.env_steps
         for fault in info.faults:
             log.warning("rollout actor %d: environment replaced: %s", info.origin.actor, fault)
 
@@ -86,6 +89,14 @@ class Run:
         with self._lock:
             self._statistics.add_failures(**{name: n - self._counted[name] for name, n in totals.items()})
         self._counted = totals
+
+    def account(self, status: ShardStatus) -> None:
+        """Say where every collected env step went; what is missing was lost on its way to the shard."""
+        missing = self._collected - self._env_steps - status.env_steps
+        log.info(
+            "env steps: %d collected, %d committed, %d in the shard and not committed, %d lost on the way",
+            self._collected, self._env_steps, status.env_steps, missing,
+        )  # fmt: skip
 
     def tick(self) -> None:
         """Write a metrics row and show progress when it is time."""
@@ -109,7 +120,7 @@ class Run:
     def save(self, learner_state: State, status: str = "running") -> Path | None:
         """Write a checkpoint and the summary. A disk that refuses is reported; the last good checkpoint stays."""
         with self._lock:
-            env_steps = int(learner_state["counters"]["env_steps"])
+            env_steps = int(learner_state["env_steps"])
             run_state = {
                 "env_steps": env_steps,
                 "next_incarnation": self.next_incarnation,
@@ -133,10 +144,14 @@ class Run:
         self._writers.write_summary(summary)
         self._writers.close()
         self._progress.close()
-        write_curve([self._directory], self._directory / "curve.png")
+        try:
+            write_curve([self._directory], self._directory / "curve.png")
+        except OSError as error:
+            log.error("curve.png not written (%s)", error)
         for handler in self._log_handlers:
             log.removeHandler(handler)
             handler.close()
+        self.stop.release()
         return summary
 
     def _write_row(self) -> None:

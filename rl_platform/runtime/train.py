@@ -9,6 +9,7 @@ import torch
 
 from configs.explain import to_yaml
 from configs.schema import Config
+from rl_platform.core.allocator import keep_freed_memory
 from rl_platform.core.spec import EnvSpec
 from rl_platform.runtime import build
 from rl_platform.runtime.checkpoint import State, checkpoints, load_newest
@@ -33,6 +34,7 @@ def train(config: Config, directory: Path, *, resume: bool = False) -> tuple[dic
     restored = _restored(directory, resume)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.yaml").write_text(to_yaml(config))
+    keep_freed_memory()
     torch.set_num_threads(config.run.torch_threads)
     spec = build.env_spec(config)
     run = Run(config, directory, frame_skip=spec.frame_skip, restored=restored and restored.pop("run"))

@@ -43,7 +43,8 @@ def collected(name: str, *, num_envs: int, unroll_length: int, unrolls: int):
 def test_unrolls_equal_a_plain_loop_over_the_same_environments(name):
     """The same seeds and actions, stepped without any of our storage."""
     results = collected(name, num_envs=3, unroll_length=16, unrolls=20)
-    env, policy = make_env(name, 3), UniformPolicy(make_env(name, 1).spec.action.size, seed=5)
+    env = make_env(name, 3)
+    policy = UniformPolicy(env.spec.action.size, seed=5)
     observation, is_first = env.reset(), np.ones(3, bool)
     stack = env.spec.frame_stack
     for steps, _ in results:

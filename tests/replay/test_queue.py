@@ -113,5 +113,5 @@ def test_stale_columns_are_dropped_and_counted_not_served():
 def test_env_steps_count_each_valid_transition_once_even_when_dropped():
     replay = shard(8, 2, max_policy_lag=0)
     replay.insert(unroll(0, 2, version=0, invalid=1))  # 5 valid transitions, all dropped below
-    replay.insert(unroll(2, 4, version=1, invalid=2))  # 10 valid transitions
+    assert replay.insert(unroll(2, 4, version=1, invalid=2)).env_steps == 15  # 10 more
     assert [replay.next_batch(1).env_steps, replay.next_batch(1).env_steps] == [15, 0]

@@ -1,0 +1,1 @@
+"""Typed configuration: the schema, its loader, and the experiment files that are shipped with them."""

@@ -1,0 +1,88 @@
+"""What no single key can know: combinations of sections that make no sense, each refused with the reason."""
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from configs.schema import Config
+
+
+def check_across_sections(config: "Config") -> None:
+    """Raises ValueError for the first combination that cannot work; its text says how to mend it."""
+    _check_encoder(config)
+    _check_replay(config)
+    _check_lag(config)
+    _check_cluster(config)
+
+
+def _check_encoder(config: "Config") -> None:
+    needed = {"ale": "nature_cnn", "gymnasium": "mlp"}[config.env.backend]
+    if config.model.encoder.kind != needed:
+        seen = "stacks of frames" if needed == "nature_cnn" else "vector observations"
+        raise ValueError(
+            f"model.encoder.kind {config.model.encoder.kind} does not fit env.backend {config.env.backend}, "
+            f"which has {seen}; set model.encoder.kind to {needed}"
+        )
+
+
+def _check_replay(config: "Config") -> None:
+    total = math.fsum(source.share for source in config.replay.sources)
+    if not math.isclose(total, 1.0, abs_tol=1e-6):
+        raise ValueError(f"the shares of replay.sources add up to {total:g}; they must add up to 1")
+    for index, source in enumerate(config.replay.sources):
+        needed, reason = _needed_capacity(config, source.overflow)
+        if source.capacity < needed:
+            raise ValueError(
+                f"replay.sources.{index}.capacity {source.capacity} is too small: {reason}; set it to {needed} or more"
+            )
+
+
+def _needed_capacity(config: "Config", overflow: str) -> tuple[int, str]:
+    """Columns that a queue must hold for a batch ever to form, and why.
+
+    A blocking queue takes whole unrolls only: one that holds as many columns as it can without filling a batch must
+    still have room for another unroll.
+    """
+    batch, unroll = config.learner.batch_columns, config.actors.envs_per_actor
+    if overflow == "drop_oldest":
+        return max(batch, unroll), f"a batch has {batch} columns and an unroll {unroll}"
+    return _most_without_batch(batch, unroll) + unroll, (
+        f"unrolls of {unroll} columns must fit in, with overflow block, until a batch of {batch} is full"
+    )
+
+
+def _check_lag(config: "Config") -> None:
+    """Collection waits while an unroll begun now would be too old when it is used: that must not last for ever."""
+    batch, unroll = config.learner.batch_columns, config.actors.envs_per_actor
+    lag = (_most_without_batch(batch, unroll) + unroll - 1) // batch
+    if lag > config.actors.max_policy_lag:
+        raise ValueError(
+            f"actors.max_policy_lag {config.actors.max_policy_lag} cannot be kept: the last of {unroll} columns of an "
+            f"unroll (actors.envs_per_actor) may be {lag} updates of {batch} columns (learner.batch_columns) old; "
+            f"allow {lag}, or make learner.batch_columns a multiple of actors.envs_per_actor"
+        )
+
+
+def _most_without_batch(batch: int, unroll: int) -> int:
+    """Most columns that can wait without filling a batch: what is left of whole unrolls after whole batches."""
+    return batch - math.gcd(batch, unroll)
+
+
+def _check_cluster(config: "Config") -> None:
+    cluster = config.cluster
+    uses_gpu = cluster.gpus_per_learner > 0
+    if cluster.mode == "inline":
+        if cluster.address is not None or uses_gpu:
+            key = "address" if cluster.address is not None else "gpus_per_learner"
+            raise ValueError(f"cluster.{key} is for Ray; set cluster.mode to ray, or leave it out")
+        return
+    if cluster.pipeline == "overlapped":
+        raise ValueError("cluster.pipeline overlapped is for cluster.mode inline (ray always overlaps); leave it out")
+    if config.learner.device == "cuda" and not uses_gpu:
+        raise ValueError("learner.device cuda needs a GPU from Ray; set cluster.gpus_per_learner to 1")
+    if config.learner.device == "cpu" and uses_gpu:
+        raise ValueError("cluster.gpus_per_learner sets a GPU aside that learner.device cpu never uses; set it to 0")
+    if config.actors.device == "cuda":
+        raise ValueError(
+            "actors.device cuda is for cluster.mode inline (Ray gives rollout actors no GPU); set it to cpu"
+        )

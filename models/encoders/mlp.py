@@ -1,0 +1,38 @@
+"""Fully connected layers for vector observations."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+
+from models.trunk import compute_dtype, start_orthogonal
+
+
+class Mlp(nn.Module):
+    """Linear layers of the `hidden` widths, each followed by `activation`.
+
+    Args:
+      observation_shape: (length,).
+      observation_dtype: any numeric type; values are used as they are.
+
+    Raises:
+      ValueError: observations that are not vectors.
+    """
+
+    def __init__(self, observation_shape: tuple[int, ...], observation_dtype: str, *, hidden: Sequence[int] = (64, 64),
+                 activation: Literal["tanh", "relu"] = "tanh"):  # fmt: skip
+        super().__init__()
+        if len(observation_shape) != 1:
+            raise ValueError(f"encoder mlp needs vector observations, not {observation_dtype} {observation_shape}: "
+                             "choose another model.encoder.kind")  # fmt: skip
+        widths = (*observation_shape, *hidden)
+        self.embedding = widths[-1]
+        self.layers = nn.Sequential()
+        for inputs, outputs in zip(widths, widths[1:], strict=False):
+            self.layers.append(nn.Linear(inputs, outputs))
+            self.layers.append({"tanh": nn.Tanh, "relu": nn.ReLU}[activation]())
+        start_orthogonal(self)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """[N, length] → [N, embedding] in the compute dtype."""
+        return self.layers(observation.to(compute_dtype(self.layers[0].weight)))

@@ -1,0 +1,20 @@
+"""What encoders share: how layers start, and which dtype they compute in."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def start_orthogonal(layers: nn.Module) -> None:
+    """Orthogonal weights with gain √2 and zero biases in every linear and convolutional layer (Saxe et al. 2014)."""
+    for layer in layers.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.orthogonal_(layer.weight, math.sqrt(2))
+            nn.init.zeros_(layer.bias)
+
+
+def compute_dtype(weight: Tensor) -> torch.dtype:
+    """The dtype that a layer with this weight multiplies in: autocast's where it is on, else the weight's."""
+    device = weight.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype

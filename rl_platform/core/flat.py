@@ -1,0 +1,56 @@
+"""All parameters of a module as one flat vector."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class FlatParameters:
+    """Re-points every parameter of a module to a view of one flat float32 vector [P] (its gradient likewise).
+
+    Publishing, loading, clipping, checking, stepping and reducing are then single vector operations. Each parameter
+    keeps its memory format, so the vector of a module depends on how it was built: equal code, equal order.
+
+    Moving the module to another device or dtype afterwards takes its parameters away from the vector: move it before.
+    """
+
+    def __init__(self, module: nn.Module, *, with_gradient: bool = False):
+        parameters = list(module.parameters())
+        assert all(parameter.dtype == torch.float32 for parameter in parameters)
+        self.vector = torch.empty(sum(map(torch.numel, parameters)), device=parameters[0].device)
+        self.gradient = torch.zeros_like(self.vector) if with_gradient else None
+        for parameter, view in zip(parameters, _views(self.vector, parameters), strict=True):
+            view.copy_(parameter.data)
+            parameter.data = view
+        if with_gradient:
+            for parameter, view in zip(parameters, _views(self.gradient, parameters), strict=True):
+                parameter.grad = view
+
+    def load(self, vector: np.ndarray) -> None:
+        """Overwrite every parameter with `vector` [P] float32, which may be read-only and is not kept.
+
+        Raises:
+          ValueError: the vector is another network's.
+        """
+        if vector.shape != tuple(self.vector.shape):
+            raise ValueError(f"weights of shape {list(vector.shape)} do not fit a network with {len(self.vector)} "
+                             "parameters: give actors and learner the same `model` section")  # fmt: skip
+        self.vector.copy_(torch.tensor(vector))  # tensor, not from_numpy: that warns of read-only arrays
+
+    def numpy(self) -> np.ndarray:
+        """A copy [P] float32."""
+        return np.array(self.vector.cpu())
+
+
+def _views(vector: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
+    """Consecutive pieces of `vector`, each with the shape and the strides of its parameter."""
+    pieces = vector.split([parameter.numel() for parameter in parameters])
+    return [
+        piece.as_strided(parameter.shape, _dense(parameter).stride(), piece.storage_offset())
+        for piece, parameter in zip(pieces, parameters, strict=True)
+    ]
+
+
+def _dense(parameter: nn.Parameter) -> Tensor:
+    """Like `parameter`, but certainly without gaps (an expanded or sliced tensor has them)."""
+    return torch.empty_like(parameter, device="meta")

@@ -1,0 +1,129 @@
+"""What every VectorEnv promises, checked on each backend with random actions."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from actors.envs.ale import AleVectorEnv
+from actors.envs.gymnasium_env import GymnasiumVectorEnv
+from rl_platform.core.interfaces import StepResult, VectorEnv
+from rl_platform.core.seeding import derive_seeds
+
+SEEDS = derive_seeds(1, 2, "env", 0, 0)
+OTHER_SEEDS = derive_seeds(1, 2, "env", 0, 1)  # the next incarnation of the same actor
+CASES = {
+    "pong-truncated": partial(AleVectorEnv, game="pong", max_episode_frames=180),
+    "breakout-life-loss": partial(AleVectorEnv, game="breakout", life_loss_terminates=True, sticky_actions=0.25),
+    "cartpole": partial(GymnasiumVectorEnv, env_id="CartPole-v1"),
+    "cartpole-truncated": partial(GymnasiumVectorEnv, env_id="CartPole-v1", max_episode_steps=15),
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def make(request):
+    return request.param
+
+
+def play(env: VectorEnv, steps: int) -> tuple[np.ndarray, list[StepResult]]:
+    """The first observation and the results of `steps` random actions (the same ones at every call)."""
+    actions = np.random.default_rng(0).integers(0, env.spec.action.size, (steps, env.num_envs))
+    return env.reset(), [env.step(action) for action in actions]
+
+
+def as_arrays(results: list[StepResult]) -> StepResult:
+    """Time-major [T, N, …]."""
+    return StepResult(*(np.stack(field) for field in list(zip(*results, strict=True))[:-1]))
+
+
+def test_shapes_and_dtypes_are_those_of_the_spec(make):
+    env = make(seeds=SEEDS)
+    first, results = play(env, 20)
+    shape, dtype = (2, *env.spec.observation_shape), np.dtype(env.spec.observation_dtype)
+    assert env.num_envs == 2
+    for observation in (first, *(result.observation for result in results)):
+        assert (observation.shape, observation.dtype) == (shape, dtype)
+    for result in results:
+        assert (result.reward.shape, result.reward.dtype) == ((2,), np.float32)
+        for flag in result[2:7]:
+            assert (flag.shape, flag.dtype) == ((2,), np.bool_)
+        assert result.faults == ()
+    env.close()
+
+
+def test_the_step_after_an_episode_only_resets(make):
+    env = make(seeds=SEEDS)
+    _, results = play(env, 300)
+    steps = as_arrays(results)
+    assert steps.episode_end.any(axis=0).all(), "too short: every environment must end an episode"
+    assert not steps.is_first[0].any(), "reset() started the first episodes"
+    np.testing.assert_array_equal(steps.is_first[1:], steps.episode_end[:-1])
+    np.testing.assert_array_equal(steps.valid, ~steps.is_first)
+    ended = steps.terminated | steps.truncated
+    assert ended[steps.episode_end].all()
+    assert not (ended | steps.episode_end)[~steps.valid].any()
+    assert (steps.reward[~steps.valid] == 0).all()
+    env.close()
+
+
+def test_equal_seeds_give_equal_games_also_after_a_second_reset(make):
+    env, twin = make(seeds=SEEDS), make(seeds=SEEDS)
+    first, results = play(env, 120)
+    for other in (twin, env):
+        other_first, other_results = play(other, 120)
+        np.testing.assert_array_equal(first, other_first)
+        for result, other_result in zip(results, other_results, strict=True):
+            for field, other_field in zip(result[:-1], other_result[:-1], strict=True):
+                np.testing.assert_array_equal(field, other_field)
+    env.close()
+    twin.close()
+
+
+def test_different_seeds_give_different_games(make):
+    observations = []
+    for seeds in (SEEDS, OTHER_SEEDS):
+        env = make(seeds=seeds)
+        env.reset()
+        action = np.full(2, env.spec.action.size - 1)  # the same one everywhere, so that only seeds differ
+        observations.append(np.stack([env.step(action).observation for _ in range(40)], axis=1))
+        env.close()
+    games = {game.tobytes() for game in np.concatenate(observations)}
+    assert len(games) == 4
+
+
+def test_returned_arrays_are_not_overwritten_by_later_steps(make):
+    env = make(seeds=SEEDS)
+    _, results = play(env, 1)
+    copies = [np.copy(field) for field in results[0][:-1]]
+    for _ in range(60):
+        env.step(np.zeros(2, dtype=np.int64))
+    for field, copy in zip(results[0][:-1], copies, strict=True):
+        np.testing.assert_array_equal(field, copy)
+    env.close()
+
+
+def test_an_action_out_of_range_is_refused(make):
+    env = make(seeds=SEEDS)
+    env.reset()
+    for wrong in (-1, env.spec.action.size):
+        with pytest.raises(AssertionError):
+            env.step(np.array([0, wrong]))
+    env.close()
+
+
+def test_where_names_the_environment_and_closing_twice_is_harmless(make):
+    env = make(seeds=SEEDS)
+    assert env.spec.name in env.where()
+    env.reset()
+    env.close()
+    env.close()
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [np.array([1, 1], dtype=np.int32), np.array([-1, 1], dtype=np.int32), np.array([1, 2]), np.array([], np.int32)],
+    ids=["equal", "negative", "int64", "none"],
+)
+def test_bad_seeds_are_refused(make, seeds):
+    with pytest.raises(ValueError, match="seeds must be"):
+        make(seeds=seeds)

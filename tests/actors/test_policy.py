@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+
+from actors.policy import TorchPolicy
+from models.build import build_actor_critic
+from rl_platform.core.distributions import Categorical
+from rl_platform.core.flat import FlatParameters
+from rl_platform.core.spec import ActionSpec, EnvSpec
+from rl_platform.core.types import Weights
+
+SPEC = EnvSpec("test", (4, 84, 84), "uint8", ActionSpec("categorical", 6))
+ENCODER = {"kind": "nature_cnn", "embedding": 64}
+NUM_ENVS = 8
+
+
+def model(seed: int) -> torch.nn.Module:
+    return build_actor_critic(SPEC, encoder=ENCODER, seed=seed)
+
+
+def weights(seed: int, version: int) -> Weights:
+    """Weights whose policy is far from uniform."""
+    network = model(seed)
+    torch.nn.init.orthogonal_(network.policy.weight, 5.0, generator=torch.Generator().manual_seed(seed))
+    return Weights(version, FlatParameters(network).numpy())
+
+
+def policy(*, precision: torch.dtype = torch.float32, seed: int = 0) -> TorchPolicy:
+    return TorchPolicy(model(99), Categorical(6), torch.Generator().manual_seed(seed), precision=precision)
+
+
+def observations() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (NUM_ENVS, *SPEC.observation_shape), np.uint8)
+
+
+def act(acting: TorchPolicy, observation: np.ndarray, greedy: bool = False):
+    return acting.act(observation, np.zeros(NUM_ENVS, bool), acting.initial_memory(NUM_ENVS), greedy)
+
+
+def test_step_has_the_stated_shapes_and_dtypes():
+    acting = policy()
+    acting.load(weights(1, 0))
+    step = act(acting, observations())
+    assert [(array.shape, array.dtype.name) for array in step] == [
+        ((NUM_ENVS,), "int64"),
+        ((NUM_ENVS, 6), "float32"),
+        ((NUM_ENVS, 1), "float32"),
+        ((NUM_ENVS, 0), "float32"),
+    ]
+
+
+def test_bf16_stays_close_to_fp32():
+    """Three significant digits of the logits' and values' range, over an encoder of four layers."""
+    exact, fast = policy(), policy(precision=torch.bfloat16)
+    for acting in (exact, fast):
+        acting.load(weights(1, 0))
+    expected, step = act(exact, observations(), greedy=True), act(fast, observations(), greedy=True)
+    assert not np.array_equal(step.behaviour, expected.behaviour)
+    np.testing.assert_allclose(step.behaviour, expected.behaviour, rtol=0, atol=0.02 * np.ptp(expected.behaviour))
+    np.testing.assert_allclose(step.value, expected.value, rtol=0, atol=0.02 * np.abs(expected.value).max())
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_new_versions_are_taken_over_and_the_present_one_is_not_read_again(precision: torch.dtype):
+    acting = policy(precision=precision)
+    acting.load(weights(1, 0))
+    first = act(acting, observations()).behaviour
+    acting.load(weights(2, 0))
+    assert np.array_equal(act(acting, observations()).behaviour, first)
+    acting.load(weights(2, 1))
+    assert acting.version == 1
+    assert not np.array_equal(act(acting, observations()).behaviour, first)
+
+
+def test_sampled_actions_follow_the_behaviour_probabilities():
+    acting = policy()
+    acting.load(weights(1, 0))
+    observation = np.repeat(observations()[:1], NUM_ENVS, axis=0)
+    steps = [act(acting, observation) for _ in range(500)]
+    frequencies = np.bincount(np.concatenate([step.action for step in steps]), minlength=6) / (500 * NUM_ENVS)
+    probabilities = np.exp(steps[0].behaviour[0].astype(float))
+    np.testing.assert_allclose(frequencies, probabilities / probabilities.sum(), atol=0.04)  # 5 standard errors
+    assert set(act(acting, observation, greedy=True).action) == {int(steps[0].behaviour[0].argmax())}
+
+
+def test_random_state_round_trip():
+    first, second = policy(seed=1), policy(seed=2)
+    for acting in (first, second):
+        acting.load(Weights(0, FlatParameters(model(1)).numpy()))  # near uniform: actions show the random numbers
+    act(first, observations())
+    second.load_state_dict(first.state_dict())
+    for _ in range(5):
+        assert np.array_equal(act(first, observations()).action, act(second, observations()).action)
+
+
+@pytest.mark.filterwarnings("error")
+def test_observations_may_be_read_only_or_strided():
+    acting = policy()
+    acting.load(weights(1, 0))
+    expected = act(acting, observations(), greedy=True).behaviour
+    read_only, flipped = observations(), observations()[::-1].copy()[::-1]
+    read_only.flags.writeable = False
+    for observation in (read_only, flipped):
+        assert np.array_equal(act(acting, observation, greedy=True).behaviour, expected)

@@ -1,0 +1,151 @@
+"""Every mistake is answered by one line that names the key and says how to mend it."""
+
+import os
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.loader import load_config
+
+CARTPOLE = "env: {backend: gymnasium, id: CartPole-v1}\nmodel: {encoder: {kind: mlp}}\n"
+PONG = "env: {backend: ale, id: pong}\n"
+
+BAD_SETTINGS = {
+    "learner: {batch_colums: 32}": ["learner.batch_colums: unknown key", "did you mean 'batch_columns'"],
+    "lerner: {batch_columns: 32}": ["lerner: unknown key", "did you mean 'learner'"],
+    "seed: 3": ["seed: unknown key", "did you mean 'run.seed'"],
+    "allow_code: os": ["allow_code: unknown key", "known: run, env"],
+    "learner: {optimizer: {kind: adam, momentum: 0.9}}": ["momentum: unknown key", "only with kind: rmsprop"],
+    "learner: {optimizer: {kind: adm}}": ["learner.optimizer.kind: must be", "did you mean 'adam'"],
+    "learner: {optimizer: {kind: [adam]}}": ["learner.optimizer.kind: must be rmsprop | adam"],
+    "run: {seed: true}": ["run.seed: must be an integer", "not true"],
+    "run: {seed: '3'}": ["run.seed: must be an integer", "not '3'"],
+    "run: {seed: 1.5}": ["run.seed: must be an integer", "not 1.5"],
+    "run: {seed: null}": ["run.seed: must be an integer", "not null"],
+    "run: {seed: -1}": ["run.seed", "at least 0, at most 2,147,483,647, not -1"],
+    "run: {dir: 3}": ["run.dir: must be text"],
+    "run: {dir: runs/<host>}": ["run.dir: ", "<env> and <timestamp>"],
+    "run: [1]": ["run: must be a mapping"],
+    "run:": ["run: must be a mapping, not null"],
+    "run: {max_seconds: 0}": ["run.max_seconds: must be a number or null, above 0 (s), not 0"],
+    "learner: {discount: 1.5}": ["learner.discount: must be a number, at least 0, at most 1, not 1.5"],
+    "learner: {discount: .nan}": ["learner.discount: must be a number", "not nan"],
+    "learner: {gradient_clip: .inf}": ["learner.gradient_clip: must be a number", "not +inf"],
+    "learner: {gradient_clip: 1e999}": ["learner.gradient_clip: must be a number", "not +inf"],
+    "learner: {estimator: gae}": ["learner.estimator: must be vtrace"],
+    "learner: {terms: {entropy: lots}}": ["learner.terms.entropy: must be a number or a mapping", "not 'lots'"],
+    "learner: {terms: {entropy: -1}}": ["learner.terms.entropy.initial: must be a number, at least 0"],
+    "learner: {terms: {entropy: {initial: 1, final: 0}}}": ["learner.terms.entropy: ", "over_env_steps"],
+    "learner: {c_clip: 2}": ["c_clip (2) exceeds rho_clip (1)"],
+    "logging: {tensorboard: yes}": ["logging.tensorboard: must be true or false, not 'yes'"],
+    "replay: {sources: []}": ["replay.sources: must be a list"],
+    "replay: {sources: [{capacity: 0}]}": ["replay.sources.0.capacity: must be an integer, at least 1"],
+    "replay: {sources: [{share: 0.5}]}": ["replay.sources add up to 0.5"],
+    "cluster: {pipeline: overlapped}": ["cluster.pipeline overlapped is for cluster.mode inline"],
+    "cluster: {mode: inline, address: auto}": ["cluster.address is for Ray"],
+    "cluster: {mode: inline, gpus_per_learner: 1}": ["cluster.gpus_per_learner is for Ray"],
+    "learner: {device: cuda}": ["learner.device cuda", "cluster.gpus_per_learner"],
+    "{learner: {device: cpu}, cluster: {gpus_per_learner: 1}}": ["learner.device cpu", "set it to 0"],
+    "actors: {device: cuda}": ["actors.device cuda"],
+    "model: {encoder: {kind: mlp}}": ["model.encoder.kind mlp", "set model.encoder.kind to nature_cnn"],
+    "model: {encoder: {kind: mlp, hidden: [0]}}": ["model.encoder.hidden.0: must be", "at least 1"],
+    "env: {id: pogn}": ["env.id: unknown Atari game 'pogn'", "'pong'"],
+    "env: {id: 3}": ["env.id: must be text"],
+    "env: {backend: atari}": ["env.backend: must be ale | gymnasium, not 'atari'"],
+    "env: {frame_skip: 0}": ["env.frame_skip", "at least 1, at most 100 (emulator frames), not 0"],
+    "env: {backend: gymnasium, id: CartPol-v1}": ["env.id: unknown gymnasium environment", "'CartPole-v1'"],
+    "env: {backend: gymnasium, id: 'os:CartPole-v1'}": ["env.id: ", "names a module"],
+    "env: {backend: gymnasium, id: ALE/Pong-v5}": ["env.id: ", "set env.backend to ale"],
+    "env: {backend: gymnasium, id: CartPole-v1, kwargs: {a: [1]}}": ["env.kwargs.a: must be a number, text"],
+    "env: {backend: gymnasium, id: CartPole-v1, kwargs: {id: x}}": ["env.kwargs: id"],
+    "env: {backend: gymnasium, id: CartPole-v1}": ["nature_cnn does not fit env.backend gymnasium"],
+    "{run: {seed: -1}, actors: {count: 0}}": ["run.seed", "(and 1 more)"],
+}
+
+
+def _message(path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(path))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("settings", BAD_SETTINGS)
+def test_bad_setting_is_one_line_that_names_key_and_file(settings, tmp_path):
+    (tmp_path / "base.yaml").write_text(PONG)
+    (tmp_path / "bad.yaml").write_text(settings)
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(tmp_path / "base.yaml"), extends=[str(tmp_path / "bad.yaml")])
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert ".yaml: " in message
+    for words in BAD_SETTINGS[settings]:
+        assert words in message
+
+
+BAD_FILES = {
+    "run: !!python/object/apply:os.system ['touch pwned']": ["line 1", "tags such as"],
+    "!!python/object/new:os.system [x]": ["tags such as"],
+    "run: !!binary aGk=": ["tags such as"],
+    "run: {seed: 1, seed: 2}": ["line 1", "'seed' is given twice"],
+    "run:\n  seed: 1\nrun:\n  seed: 2": ["line 3", "'run' is given twice"],
+    "a: &a [x]\nb: [*a, *a]": ["line 2", "aliases"],
+    "run: {seed: 1": ["line 1"],
+    "run: {1: 2}": ["line 1", "a key must be text"],
+    "run: {seed: " + "9" * 5000 + "}": ["too many digits"],
+    "[" * 1000: ["nested too deeply"],
+    "- 1": ["must be a mapping of sections"],
+    "pong": ["must be a mapping of sections"],
+    "a: 1\n---\nb: 1": ["document"],
+    "run: \x07": ["not YAML"],
+    "": ["env: is missing"],
+    "env: {id: pong}": ["env.backend: is missing; give ale | gymnasium"],
+    "env: {backend: ale}": ["env.id: is missing"],
+    "extends: 3": ["extends: must be a path"],
+    "extends: [nope]": ["extends: 'nope' is neither a file nor a shipped configuration"],
+    "extends: bad.yaml": ["extends itself", "bad.yaml → "],
+    "run: {seed: 1}\n" + "#" * 200_000: ["larger than 100 kB"],
+}
+
+
+@pytest.mark.parametrize("text", BAD_FILES, ids=lambda text: text[:40])
+def test_bad_file_is_one_line_that_names_it(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.yaml").write_text(text)
+    message = _message(tmp_path / "bad.yaml")
+    assert len(message.splitlines()) == 1
+    assert "bad.yaml" in message
+    for words in BAD_FILES[text]:
+        assert words in message
+    assert os.listdir(tmp_path) == ["bad.yaml"]
+
+
+def test_file_that_is_not_text(tmp_path):
+    (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\x00run")
+    assert "not UTF-8" in _message(tmp_path / "bad.yaml")
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("/no/such/file.yaml", "neither a file nor a shipped configuration"),
+    ("atari/pong_impla", "did you mean 'atari/pong_impala'?"),
+    ("x" * 5000, "cannot be opened"),
+    ("line\nbreak", "neither a file"),
+])  # fmt: skip
+def test_missing_file(name, words):
+    message = _message(name)
+    assert words in message
+    assert len(message.splitlines()) == 1
+
+
+def test_folder(tmp_path):
+    assert "is a folder" in _message(tmp_path)
+
+
+def test_unknown_key_is_reported_before_the_missing_one_that_it_stands_for(tmp_path):
+    (tmp_path / "bad.yaml").write_text("env: {backend: ale, idd: pong}")
+    assert "env.idd: unknown key; did you mean 'id'? (and 1 more)" in _message(tmp_path / "bad.yaml")
+
+
+def test_error_names_the_file_that_set_the_key(tmp_path):
+    (tmp_path / "fragment.yaml").write_text("run: {seed: x}")
+    (tmp_path / "main.yaml").write_text("extends: fragment.yaml\n" + CARTPOLE)
+    assert _message(tmp_path / "main.yaml").startswith(f"{(tmp_path / 'fragment.yaml').resolve()}: run.seed: ")

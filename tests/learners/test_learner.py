@@ -1,0 +1,217 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from actors.policy import TorchPolicy
+from learners.learner import Learner
+from learners.objective import VtraceSettings
+from learners.optimizer import OptimizerFactory, adam, rmsprop
+from models.build import build_actor_critic
+from rl_platform.core.distributions import Categorical
+from rl_platform.core.schedule import Schedule
+from rl_platform.core.spec import ActionSpec, EnvSpec
+from rl_platform.core.types import Batch, Trajectory
+
+VECTORS = EnvSpec("vectors", (3,), "float32", ActionSpec("categorical", 2))
+IMAGES = EnvSpec("images", (4, 36, 36), "uint8", ActionSpec("categorical", 2), frame_stack=4)
+ENCODERS = {VECTORS: {"kind": "mlp", "hidden": (16,)}, IMAGES: {"kind": "nature_cnn", "embedding": 16}}
+STEPS, COLUMNS = 5, 6
+
+
+def learner(spec: EnvSpec = VECTORS, *, optimizer: OptimizerFactory | None = None, learning_rate: Schedule | None = None,
+            entropy: float = 0.01, precision: torch.dtype = torch.float32, **settings: Any) -> Learner:  # fmt: skip
+    return Learner(
+        build_actor_critic(spec, encoder=ENCODERS[spec], seed=1),
+        Categorical(2),
+        VtraceSettings(**settings),
+        optimizer=optimizer or rmsprop(),
+        learning_rate=learning_rate or Schedule(1e-2),
+        entropy_weight=Schedule(entropy),
+        gradient_clip=40.0,
+        frame_stack=spec.frame_stack,
+        precision=precision,
+    )
+
+
+def batch(spec: EnvSpec = VECTORS, seed: int = 0, **replaced: np.ndarray) -> Batch:
+    """A bandit: action 1 earns 1, action 0 nothing. Arrays are read-only, as those in shared memory are."""
+    rng = np.random.default_rng(seed)
+    frames = rng.normal(size=(COLUMNS, STEPS + spec.frame_stack, *spec.frame_shape))
+    frames = frames.astype(np.float32) if spec.observation_dtype == "float32" else (frames * 50 + 128).astype(np.uint8)
+    action = rng.integers(0, 2, (COLUMNS, STEPS))
+    steps = Trajectory(
+        observation=frames,
+        is_first=rng.random((COLUMNS, STEPS + 1)) < 0.2,
+        action=action,
+        reward=action.astype(np.float32),
+        terminated=np.ones((COLUMNS, STEPS), bool),
+        truncated=np.zeros((COLUMNS, STEPS), bool),
+        valid=np.ones((COLUMNS, STEPS), bool),
+        behaviour=np.zeros((COLUMNS, STEPS, 2), np.float32),
+        value=np.zeros((COLUMNS, STEPS, 1), np.float32),
+        memory=np.zeros((COLUMNS, 0), np.float32),
+        previous_action=np.zeros(COLUMNS, np.int64),
+        previous_reward=np.zeros(COLUMNS, np.float32),
+        task=np.zeros(COLUMNS, np.int32),
+    )._replace(**replaced)
+    for array in steps:
+        array.flags.writeable = False
+    return Batch(steps, np.zeros(COLUMNS, np.int64), np.ones(COLUMNS, bool), STEPS * COLUMNS, 3)
+
+
+def changed(array: np.ndarray, value: float, *, at: tuple[int, int] = (2, 3)) -> np.ndarray:
+    copy = array.copy()
+    copy[at] = value
+    return copy
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("spec", [VECTORS, IMAGES])
+def test_learns_a_bandit(spec: EnvSpec):
+    learning = learner(spec, learning_rate=Schedule(2e-3))
+    first, *_, last = [learning.update(batch(spec, seed)).metrics for seed in range(60)]
+    assert last["loss/value"] < 0.5 * first["loss/value"]
+    params = act(learning, spec, batch(spec, 100).steps)
+    assert (params[:, 1] - params[:, 0]).min() > 1.0  # p(action 1) > 0.73 everywhere
+
+
+def act(learning: Learner, spec: EnvSpec, steps: Trajectory) -> np.ndarray:
+    """[B, P] of the policy that gets the learner's weights, for time 0 of each column without a history."""
+    acting = TorchPolicy(build_actor_critic(spec, encoder=ENCODERS[spec], seed=5), Categorical(2), torch.Generator(),
+                         precision=torch.float32)  # fmt: skip
+    acting.load(learning.weights())
+    observation = steps.observation[:, : spec.frame_stack] if spec.frame_stack > 1 else steps.observation[:, 0]
+    return acting.act(observation, np.zeros(COLUMNS, bool), acting.initial_memory(COLUMNS)).behaviour
+
+
+@pytest.mark.parametrize("spec", [VECTORS, IMAGES])
+def test_the_learner_sees_the_logits_that_the_policy_acts_on(spec: EnvSpec):
+    """π = μ where the behaviour is what the policy said of the same observations: KL 0, every ratio 1."""
+    learning = learner(spec, learning_rate=Schedule(1e-3))
+    learning.update(batch(spec))
+    steps = batch(spec, 1, is_first=np.zeros((COLUMNS, STEPS + 1), bool)).steps
+    shifted = [steps._replace(observation=steps.observation[:, t:]) for t in range(STEPS)]
+    behaviour = np.stack([act(learning, spec, later) for later in shifted], axis=1)
+    metrics = learning.update(batch(spec, 1, is_first=steps.is_first, behaviour=behaviour)).metrics
+    assert metrics["kl_behaviour"] == pytest.approx(0.0, abs=1e-6)
+    assert metrics["rho_mean"] == pytest.approx(1.0, abs=1e-6)
+    assert metrics["policy_lag_mean"] == metrics["policy_lag_max"] == 1.0
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("optimizer", [rmsprop(momentum=0.5), adam()])
+def test_equal_inputs_give_equal_bytes_and_a_resumed_run_equals_an_uninterrupted_one(
+    optimizer: OptimizerFactory, precision: torch.dtype
+):
+    first, second = (learner(IMAGES, optimizer=optimizer, precision=precision) for _ in range(2))
+    for seed in range(20):
+        infos = [learning.update(batch(IMAGES, seed)) for learning in (first, second)]
+        assert infos[0] == infos[1]
+    assert first.weights().vector.tobytes() == second.weights().vector.tobytes()
+
+    resumed = learner(IMAGES, optimizer=optimizer, precision=precision)
+    resumed.load_state_dict(first.state_dict())
+    for seed in range(20, 23):
+        assert first.update(batch(IMAGES, seed)) == resumed.update(batch(IMAGES, seed))
+    assert first.weights().version == resumed.weights().version == 23
+    assert first.weights().vector.tobytes() == resumed.weights().vector.tobytes()
+
+
+def test_state_before_the_first_update_round_trips():
+    first, resumed = learner(), learner()
+    resumed.load_state_dict(first.state_dict())
+    assert first.update(batch()) == resumed.update(batch())
+
+
+def test_state_is_arrays_and_plain_numbers_that_later_updates_leave_alone():
+    learning = learner(IMAGES)
+    learning.update(batch(IMAGES))
+    state = learning.state_dict()
+    before = {name: array.copy() for name, array in state["model"].items()}
+    learning.update(batch(IMAGES))
+    assert set(state["model"]) == {name for name, _ in build_actor_critic(IMAGES, encoder=ENCODERS[IMAGES],
+                                                                          seed=0).named_parameters()}  # fmt: skip
+    assert all(np.array_equal(before[name], array) for name, array in state["model"].items())
+    assert all(array.flags.c_contiguous for array in state["model"].values())
+    assert (state["env_steps"], state["updates"], state["updates_skipped"]) == (STEPS * COLUMNS, 1, 0)
+    assert set(state["optimizer"]["tensors"]) == {"step", "square_avg"}
+
+
+def test_state_of_another_network_or_optimiser_is_refused():
+    learning = learner()
+    state = learner(IMAGES).state_dict()
+    with pytest.raises(ValueError, match=r"the saved network differs in encoder\.conv1\.bias"):
+        learning.load_state_dict(state)
+    with pytest.raises(ValueError, match="the saved optimiser is Adam, not RMSprop"):
+        learning.load_state_dict(learner(optimizer=adam()).state_dict())
+
+
+@pytest.mark.parametrize("transform", ["clamp", "sign", "none"])
+def test_a_nan_reward_at_a_valid_step_skips_the_update(transform: str):
+    learning = learner(reward_transform=transform)
+    learning.update(batch())
+    before = learning.state_dict()
+    info = learning.update(batch(reward=changed(batch().steps.reward, math.nan)))
+    after = learning.state_dict()
+    assert (info.skipped, info.version, info.env_steps) == (True, 2, 2 * STEPS * COLUMNS)
+    assert after["updates_skipped"] == 1
+    assert learning.weights().version == 2
+    for part in ("model", "optimizer"):
+        assert flatten(before[part]) == flatten(after[part])
+    assert not learning.update(batch()).skipped  # nothing of it is left behind
+
+
+def flatten(state: dict[str, Any]) -> dict[str, bytes]:
+    arrays = state.get("tensors", state)
+    return {name: array.tobytes() for name, array in arrays.items()}
+
+
+def test_nan_at_an_invalid_step_is_ignored():
+    valid = changed(batch().steps.valid, False)
+    infos, weights = [], []
+    for reward in (batch().steps.reward, changed(batch().steps.reward, math.nan)):
+        learning = learner()
+        infos.append(learning.update(batch(reward=reward, valid=valid)))
+        weights.append(learning.weights().vector)
+    assert not infos[1].skipped
+    assert infos[0] == infos[1]
+    assert np.array_equal(*weights)
+
+
+def test_mean_is_sum_over_the_number_of_valid_steps():
+    valid = changed(batch().steps.valid, False)
+    total, mean = (learner(reduction=reduction).update(batch(valid=valid)).metrics for reduction in ("sum", "mean"))
+    for name in ("loss/policy", "loss/value", "loss/entropy", "loss/total"):
+        assert total[name] == pytest.approx(mean[name] * (STEPS * COLUMNS - 1), rel=1e-5)
+    assert mean["loss/total"] == pytest.approx(mean["loss/policy"] + mean["loss/value"] + mean["loss/entropy"], rel=1e-5)
+
+
+def test_schedules_follow_committed_env_steps():
+    learning = learner(learning_rate=Schedule(1e-2, 0.0, over_env_steps=2 * STEPS * COLUMNS))
+    infos = [learning.update(batch(seed=seed)) for seed in range(2)]
+    assert [info.metrics["learning_rate"] for info in infos] == [1e-2, 5e-3]
+    before = learning.weights().vector
+    assert learning.update(batch()).metrics["learning_rate"] == 0.0
+    assert np.array_equal(before, learning.weights().vector)
+    assert infos[1].columns_dropped == 3
+
+
+def test_entropy_weight_flattens_the_policy():
+    spread = []
+    for entropy in (0.0, 10.0):
+        learning = learner(entropy=entropy)
+        for seed in range(40):
+            learning.update(batch(seed=seed))
+        spread.append(np.ptp(act(learning, VECTORS, batch(seed=100).steps), axis=1).mean())
+    assert spread[1] < 0.1 * spread[0]
+
+
+def test_bf16_updates_stay_close_to_fp32_ones():
+    metrics = [learner(IMAGES, precision=precision).update(batch(IMAGES)).metrics
+               for precision in (torch.float32, torch.bfloat16)]  # fmt: skip
+    for name in ("loss/total", "loss/value", "gradient_norm"):
+        assert metrics[1][name] == pytest.approx(metrics[0][name], rel=0.03)
+    assert metrics[1]["loss/total"] != metrics[0]["loss/total"]
