@@ -47,7 +47,9 @@ class TorchPolicy:
         return np.zeros((num_envs, self._model.memory_size), np.float32)
 
     @torch.inference_mode()
-    def act(self, observation: np.ndarray, is_first: np.ndarray, memory: np.ndarray, greedy: bool = False) -> PolicyStep:
+    def act(
+        self, observation: np.ndarray, is_first: np.ndarray, memory: np.ndarray, greedy: bool = False
+    ) -> PolicyStep:
         """Actions for observation [N, …], is_first [N], memory [N, M]: sampled, or the most probable if `greedy`."""
         output = self._acting(self._tensor(observation)[None], self._tensor(is_first)[None], self._tensor(memory))
         params, values = output.params[0], output.values[0]
@@ -56,7 +58,7 @@ class TorchPolicy:
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         # PyTorch wants writable memory without negative strides; an array that has it is not copied.
-        return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device, non_blocking=True)
+        return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)
 
     def state_dict(self) -> dict[str, Any]:
         """The random generator; weights come from the learner."""

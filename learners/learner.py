@@ -58,7 +58,13 @@ class Learner:
         self._updates += 1
         self._skipped += not finite
         self._env_steps += batch.env_steps
-        return UpdateInfo(self._updates, self._env_steps, not finite, metrics, batch.columns_dropped)
+        return UpdateInfo(
+            version=self._updates,
+            env_steps=self._env_steps,
+            skipped=not finite,
+            metrics=metrics,
+            columns_dropped=batch.columns_dropped,
+        )
 
     def _gradient(self, columns: Trajectory) -> tuple[Tensor, Objective]:
         """Fill the flat gradient, clipped; returns its norm before that [] and what it is the gradient of."""
@@ -103,7 +109,7 @@ class Learner:
           ValueError: the state of another network or optimiser.
         """
         parameters = dict(self._model.named_parameters())
-        _check_same({name: parameter.shape for name, parameter in parameters.items()}, state["model"])
+        _check_same(parameters, state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         with torch.no_grad():
             for name, parameter in parameters.items():
@@ -125,8 +131,9 @@ def _array(parameter: Tensor) -> np.ndarray:
     return np.array(parameter.detach().cpu(), order="C")
 
 
-def _check_same(shapes: dict[str, torch.Size], arrays: dict[str, np.ndarray]) -> None:
+def _check_same(parameters: dict[str, nn.Parameter], arrays: dict[str, np.ndarray]) -> None:
+    present = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
     saved = {name: tuple(array.shape) for name, array in arrays.items()}
-    wrong = [name for name in shapes.keys() | saved.keys() if tuple(shapes.get(name, ())) != saved.get(name, ())]
-    if wrong or shapes.keys() != saved.keys():
-        raise ValueError(f"the saved network differs in {', '.join(sorted(wrong))}: keep the `model` section")
+    different = sorted({name for name, _ in present.items() ^ saved.items()})
+    if different:
+        raise ValueError(f"the saved network differs in {different[0]}: keep the `model` section")

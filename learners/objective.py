@@ -10,7 +10,7 @@ from learners.losses.entropy import entropy_loss
 from learners.losses.policy_gradient import policy_gradient_loss
 from learners.losses.term import LossTerm, mean_valid
 from learners.losses.value import value_loss
-from learners.vtrace import vtrace
+from learners.vtrace import VTraceReturns, vtrace
 from rl_platform.core.distributions import ActionDistribution
 from rl_platform.core.types import Trajectory
 
@@ -50,20 +50,10 @@ def vtrace_objective(*, params: Tensor, values: Tensor, steps: Trajectory, distr
         bootstraps only.
       steps: tensors [T, B, …].
     """
-    target, log_prob = params[:-1], distribution.log_prob(params[:-1], steps.action)
+    target, valid = params[:-1], steps.valid
+    log_prob = distribution.log_prob(target, steps.action)
     log_ratios = log_prob.detach() - distribution.log_prob(steps.behaviour, steps.action)
-    returns = vtrace(
-        log_ratios=log_ratios,
-        rewards=transform_reward(steps.reward, settings.reward_transform),
-        values=values[..., 0].detach(),
-        discounts=settings.discount * (~steps.terminated).float(),
-        valid=steps.valid,
-        rho_clip=settings.rho_clip,
-        c_clip=settings.c_clip,
-        pg_rho_clip=settings.pg_rho_clip,
-        trace_decay=settings.trace_decay,
-    )
-    valid = steps.valid
+    returns = _returns(log_ratios, values[..., 0].detach(), steps, settings)
     terms = {
         "policy": (1.0, policy_gradient_loss(log_prob=log_prob, advantages=returns.advantages, valid=valid)),
         "value": (settings.value_weight, value_loss(values=values[:-1, :, 0], targets=returns.targets, valid=valid)),
@@ -72,7 +62,22 @@ def vtrace_objective(*, params: Tensor, values: Tensor, steps: Trajectory, distr
     total = weighted_sum(terms, settings.reduction)
     kl = distribution.kl(steps.behaviour, target.detach())
     metrics = off_policy_metrics(log_ratios, kl, valid, settings.rho_clip)
-    return Objective(total.loss, total.metrics | metrics | {"value_mean": mean_valid(values[:-1, :, 0].detach(), valid)})
+    metrics["value_mean"] = mean_valid(values[:-1, :, 0], valid)
+    return Objective(total.loss, total.metrics | metrics)
+
+
+def _returns(log_ratios: Tensor, values: Tensor, steps: Trajectory, settings: VtraceSettings) -> VTraceReturns:
+    return vtrace(
+        log_ratios=log_ratios,
+        rewards=transform_reward(steps.reward, settings.reward_transform),
+        values=values,
+        discounts=settings.discount * (~steps.terminated).float(),
+        valid=steps.valid,
+        rho_clip=settings.rho_clip,
+        c_clip=settings.c_clip,
+        pg_rho_clip=settings.pg_rho_clip,
+        trace_decay=settings.trace_decay,
+    )
 
 
 def transform_reward(reward: Tensor, transform: RewardTransform) -> Tensor:

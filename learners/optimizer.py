@@ -36,7 +36,7 @@ class FlatOptimizer:
         self._optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimiser's kind, and copies of its tensors by name, e.g. `square_avg` [P] (none before its first step)."""
+        """The optimiser's kind, and copies of its tensors by name, e.g. `square_avg` [P] (none before a step)."""
         tensors = self._optimizer.state[self._vector]
         return {"kind": self._kind, "tensors": {name: np.array(tensor.cpu()) for name, tensor in tensors.items()}}
 

@@ -14,10 +14,9 @@ def to_time_major(steps: Trajectory, device: torch.device) -> Trajectory:
 
     The arrays are only read: they may lie in shared memory that others read too.
     """
-    arrays = steps._asdict()
-    return Trajectory(**{
-        name: _tensor(array if name in _WITHOUT_TIME else array.swapaxes(0, 1), device) for name, array in arrays.items()
-    })  # fmt: skip
+    columns_first = steps._asdict()
+    time_first = {name: array.swapaxes(0, 1) for name, array in columns_first.items() if name not in _WITHOUT_TIME}
+    return Trajectory(**{name: _tensor(array, device) for name, array in (columns_first | time_first).items()})
 
 
 def _tensor(array: np.ndarray, device: torch.device) -> Tensor:

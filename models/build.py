@@ -11,7 +11,9 @@ from rl_platform.core.distributions import distribution_of
 from rl_platform.core.spec import EnvSpec
 
 
-def build_actor_critic(spec: EnvSpec, *, encoder: Mapping[str, Any], num_value_heads: int = 1, seed: int) -> ActorCritic:
+def build_actor_critic(
+    spec: EnvSpec, *, encoder: Mapping[str, Any], num_value_heads: int = 1, seed: int
+) -> ActorCritic:
     """The network for an environment, on the CPU in float32; equal seeds give equal weights.
 
     Args:

@@ -1,6 +1,7 @@
 """Fully connected layers for vector observations."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ class Mlp(nn.Module):
         widths = (*observation_shape, *hidden)
         self.embedding = widths[-1]
         self.layers = nn.Sequential()
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             self.layers.append(nn.Linear(inputs, outputs))
             self.layers.append({"tanh": nn.Tanh, "relu": nn.ReLU}[activation]())
         start_orthogonal(self)

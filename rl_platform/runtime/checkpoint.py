@@ -104,7 +104,7 @@ def _arrays(state: State, prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, 
         if isinstance(value, dict):
             yield from _arrays(value, (*prefix, key))
         elif isinstance(value, np.ndarray):
-            yield (*prefix, key), np.ascontiguousarray(value)
+            yield (*prefix, key), np.require(value, requirements="C")  # ascontiguousarray would add an axis to scalars
 
 
 def _without_arrays(state: State) -> State:

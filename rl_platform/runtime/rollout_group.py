@@ -148,6 +148,7 @@ class RolloutGroup:
 
 
 def _reason(error: RayError) -> str:
-    """One line of an actor's error: its cause when it raised, how it ended when it died."""
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    return f"it died ({lines[0]})" if isinstance(error, RayActorError) else lines[-1]
+    """One line of an actor's error: the exception that it raised, or how it ended when it died."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    died = isinstance(error, RayActorError) and "creation task" not in lines[0]
+    return f"it died ({lines[0]})" if died else lines[-1]

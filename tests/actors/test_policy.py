@@ -1,3 +1,5 @@
+"""The policy of a rollout worker: what it says, takes over and remembers."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""The V-trace objective against values worked out by hand."""
+
 import pytest
 import torch
 
@@ -6,10 +8,11 @@ from rl_platform.core.distributions import Categorical
 from rl_platform.core.types import Trajectory
 
 SETTINGS = VtraceSettings(discount=0.9, value_weight=0.5)
-"""One column of three steps, two actions; γ = .9."""
+TRANSFORMS = ("clamp", "sign", "none")
 
 
 def steps(**replaced: torch.Tensor) -> Trajectory:
+    """One column of three steps, two actions."""
     nothing = torch.zeros(0)
     return Trajectory(
         observation=nothing,
@@ -96,4 +99,4 @@ def test_reward_transforms():
     assert transform_reward(reward, "clamp").tolist() == [-1, -0.5, 0, 0.5, 1]
     assert transform_reward(reward, "sign").tolist() == [-1, -1, 0, 1, 1]
     assert transform_reward(reward, "none").tolist() == reward.tolist()
-    assert all(transform_reward(torch.tensor([torch.nan]), transform).isnan() for transform in ("clamp", "sign", "none"))
+    assert all(transform_reward(torch.tensor([torch.nan]), transform).isnan() for transform in TRANSFORMS)

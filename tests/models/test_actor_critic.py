@@ -1,3 +1,5 @@
+"""Networks: shapes, initial weights, and the encoders against their plain definitions."""
+
 import numpy as np
 import pytest
 import torch
@@ -71,7 +73,8 @@ def test_equal_seeds_give_equal_bytes_and_leave_the_global_generator_alone(envir
 
 def test_initial_weights_are_orthogonal_with_the_stated_gains():
     model = build_actor_critic(VECTORS, encoder=MLP, seed=0)
-    for weight, gain in ((model.encoder.layers[2].weight, 2**0.5), (model.policy.weight, 0.01), (model.value.weight, 1)):
+    gains = ((model.encoder.layers[2].weight, 2**0.5), (model.policy.weight, 0.01), (model.value.weight, 1.0))
+    for weight, gain in gains:
         torch.testing.assert_close(weight @ weight.T, gain**2 * torch.eye(len(weight)), atol=1e-6, rtol=0)
     assert all(parameter.abs().max() == 0 for name, parameter in model.named_parameters() if name.endswith("bias"))
 

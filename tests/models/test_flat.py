@@ -1,3 +1,5 @@
+"""Flat parameters of a real network."""
+
 import numpy as np
 import pytest
 import torch

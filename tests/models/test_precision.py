@@ -1,3 +1,5 @@
+"""The choice of numeric type, and the allocator's settings."""
+
 import subprocess
 import sys
 
@@ -22,7 +24,7 @@ def test_auto_is_bf16_for_bytes_where_the_processor_has_it():
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts page faults as Linux does")
 def test_kept_memory_is_not_faulted_in_again():
-    """Twenty 64 MB tensors, made and freed in turns in a process of its own: 16,384 pages each time without the setting."""
+    """Twenty 64 MB tensors made and freed in turns, 16,384 pages each; in a process of its own."""
     program = """
 import resource, torch
 from rl_platform.core.allocator import keep_freed_memory

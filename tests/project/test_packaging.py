@@ -84,7 +84,7 @@ def test_the_command_reads_a_shipped_experiment_from_a_project_with_our_names(in
 
 @pytest.mark.slow
 def test_the_command_trains_over_ray_from_a_project_with_our_names(installed, project):
-    """Ray puts the driver's working directory first in its workers' sys.path, where ours must have been found before."""
+    """Ray puts the driver's working directory first in its workers' sys.path: ours must be imported by then."""
     options = {"cluster.mode": "ray", "run.dir": "run", "run.total_env_steps": "2000", "logging.tensorboard": "false"}
     arguments = [word for key, value in options.items() for word in (f"--{key}", value)]
     checked(installed / "rl-platform", "train", "classic/cartpole_impala", *arguments, cwd=project)

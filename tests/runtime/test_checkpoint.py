@@ -28,7 +28,7 @@ def assert_equal(left, right) -> None:
         for key in left:
             assert_equal(left[key], right[key])
     elif isinstance(left, np.ndarray):
-        assert left.dtype == right.dtype
+        assert (left.dtype, left.shape) == (right.dtype, right.shape)
         np.testing.assert_array_equal(left, right)
     else:
         assert left == right

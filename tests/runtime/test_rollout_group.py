@@ -92,8 +92,9 @@ def test_a_killed_actor_is_replaced_and_its_unroll_counted_as_lost():
     os.kill(pid, signal.SIGKILL)
     while not group.restarted:
         next_info(group, weights)
-    incarnations = {next_info(group, weights).origin[:2] for _ in range(40)}
-    assert incarnations == {(0, 0), (1, 1)}
+    while (origin := next_info(group, weights).origin).actor == 0:
+        assert origin.incarnation == 0
+    assert origin[:2] == (1, 1)
     assert group.restarted == group.unrolls_lost == 1
     assert reports[0].startswith("rollout actor 1 (incarnation 0) replaced: it died")
     assert group.next_incarnation == 2

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -109,12 +110,13 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
 
 
 def start(directory: Path, *overrides: str) -> subprocess.Popen:
-    """A run in a process of its own, as a user starts it; returns when its first metrics row is there."""
+    """A run in a process of its own, as a user starts it; returns when it has learned something."""
     command = [sys.executable, "-m", "rl_platform.cli", "train", "classic/cartpole_impala", *SMALL, *overrides,
                "--run.dir", str(directory), "--run.total_env_steps=1000000000"]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while not (directory / "metrics.jsonl").exists() or not (directory / "metrics.jsonl").read_text():
+    while _last_row(directory).get("env_steps", 0) == 0:
         assert process.poll() is None, process.stdout.read()
+        time.sleep(0.05)
     return process
 
 
@@ -163,9 +165,11 @@ def test_a_killed_rollout_actor_is_replaced_while_training_goes_on(tmp_path):
     os.kill(victim, signal.SIGKILL)
     while _last_row(tmp_path)["actors_restarted"] == 0:
         assert process.poll() is None, process.stdout.read()
+        time.sleep(0.05)
     restarted = _last_row(tmp_path)
     while _last_row(tmp_path)["env_steps"] < restarted["env_steps"] + 10_000:
         assert process.poll() is None, process.stdout.read()
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -175,8 +179,9 @@ def test_a_killed_rollout_actor_is_replaced_while_training_goes_on(tmp_path):
 
 
 def _last_row(directory: Path) -> dict:
-    complete = (directory / "metrics.jsonl").read_text().rpartition("\n")[0]
-    return json.loads(complete.splitlines()[-1])
+    path = directory / "metrics.jsonl"
+    complete = path.read_text().rpartition("\n")[0] if path.exists() else ""
+    return json.loads(complete.splitlines()[-1]) if complete else {}
 
 
 def _descendants(pid: int) -> list[int]:
@@ -202,8 +207,6 @@ def _command(pid: int) -> str:
 
 def _assert_gone(pids: list[int]) -> None:
     """Processes that were just told to end are given ten seconds to do so."""
-    import time
-
     give_up = time.monotonic() + 10
     while alive := [pid for pid in pids if _command(pid)]:
         assert time.monotonic() < give_up, [_command(pid) for pid in alive]
