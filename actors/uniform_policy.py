@@ -22,7 +22,9 @@ class UniformPolicy:
         """[N, 0]."""
         return np.zeros((num_envs, 0), np.float32)
 
-    def act(self, observation: np.ndarray, is_first: np.ndarray, memory: np.ndarray, greedy: bool = False) -> PolicyStep:
+    def act(
+        self, observation: np.ndarray, is_first: np.ndarray, memory: np.ndarray, greedy: bool = False
+    ) -> PolicyStep:
         """Actions [N]; there is no most probable one, so `greedy` changes nothing."""
         num_envs = len(observation)
         action = self._random.integers(self._num_actions, size=num_envs)

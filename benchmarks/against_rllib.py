@@ -71,7 +71,10 @@ def figures(rounds: list[float]) -> Figures:
 
 def alternate(options: argparse.Namespace) -> dict[str, Figures]:
     """Every system once a round, `options.rounds` times."""
-    systems = {f"rllib, {n} env runner(s), fp32": lambda n=n: rllib(n, options.seconds, options.rllib_args) for n in options.env_runners}
+    systems = {
+        f"rllib, {n} env runner(s), fp32": lambda n=n: rllib(n, options.seconds, options.rllib_args)
+        for n in options.env_runners
+    }
     if not options.only_rllib:
         systems = {f"ours, {options.precision}": lambda: ours(options.precision, options.seconds)} | systems
     rounds: dict[str, list[float]] = {name: [] for name in systems}
@@ -93,16 +96,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=60.0, help="of training a run")
-    parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16", help="ours; RLlib always trains in fp32")
-    parser.add_argument("--env-runners", type=int, nargs="+", choices=(1, 2), default=[1, 2], help="RLlib's numbers of env runners")
-    parser.add_argument("--rllib-args", type=shlex.split, default=[], help="more options of rllib_impala.py, in one string")
+    parser.add_argument(
+        "--precision", choices=("bf16", "fp32"), default="bf16", help="ours; RLlib always trains in fp32"
+    )
+    parser.add_argument(
+        "--env-runners", type=int, nargs="+", choices=(1, 2), default=[1, 2], help="RLlib's numbers of env runners"
+    )
+    parser.add_argument(
+        "--rllib-args", type=shlex.split, default=[], help="more options of rllib_impala.py, in one string"
+    )
     parser.add_argument("--only-rllib", action="store_true", help="leave ours out")
     options = parser.parse_args()
     results = alternate(options)
     print(f"{'env steps/s':<32}{'median':>8}{'min':>8}{'max':>8}", file=sys.stderr)
     for name, result in results.items():
         print(f"{name:<32}{result.median:>8.0f}{result.lowest:>8.0f}{result.highest:>8.0f}", file=sys.stderr)
-    print(json.dumps({"systems": {name: result._asdict() for name, result in results.items()}, "ratio": ratio(results)}))
+    print(
+        json.dumps({"systems": {name: result._asdict() for name, result in results.items()}, "ratio": ratio(results)})
+    )
 
 
 if __name__ == "__main__":

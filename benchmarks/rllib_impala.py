@@ -19,21 +19,26 @@ import os
 import time
 from typing import Any
 
-os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+os.environ |= {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
 
-import gymnasium  # noqa: E402  (the thread limits above must be set before torch is imported)
-import ray  # noqa: E402
-import torch  # noqa: E402
-from ale_py.vector_env import AtariVectorEnv  # noqa: E402
-from ray.rllib.algorithms.impala import IMPALAConfig  # noqa: E402
-from ray.rllib.algorithms.impala.torch.impala_torch_learner import IMPALATorchLearner  # noqa: E402
-from ray.rllib.core import DEFAULT_MODULE_ID  # noqa: E402
-from ray.rllib.core.columns import Columns  # noqa: E402
-from ray.rllib.core.rl_module.apis import ValueFunctionAPI  # noqa: E402
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec  # noqa: E402
-from ray.rllib.core.rl_module.torch import TorchRLModule  # noqa: E402
-from ray.tune.registry import register_env  # noqa: E402
-from torch import nn  # noqa: E402
+import gymnasium
+import ray
+import torch
+from ale_py.vector_env import AtariVectorEnv
+from ray.rllib.algorithms.impala import IMPALAConfig
+from ray.rllib.algorithms.impala.torch.impala_torch_learner import IMPALATorchLearner
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis import ValueFunctionAPI
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.tune.registry import register_env
+from torch import nn
 
 NUM_ENVS = 32
 UNROLL_LENGTH = 20
@@ -44,8 +49,17 @@ class NatureModule(TorchRLModule, ValueFunctionAPI):
     """Nature CNN shared by a linear policy and a linear value head; channels-last, uint8 until the first convolution."""
 
     def setup(self) -> None:
-        convolutions = [nn.Conv2d(4, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3, 1), nn.ReLU()]
-        self.encoder = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(3136, 512), nn.ReLU()).to(memory_format=torch.channels_last)
+        convolutions = [
+            nn.Conv2d(4, 32, 8, 4),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 4, 2),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, 1),
+            nn.ReLU(),
+        ]
+        self.encoder = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(3136, 512), nn.ReLU()).to(
+            memory_format=torch.channels_last
+        )
         self.policy = nn.Linear(512, self.action_space.n)
         self.value = nn.Linear(512, 1)
 
@@ -71,13 +85,19 @@ class RMSPropLearner(IMPALATorchLearner):
     def configure_optimizers_for_module(self, module_id, config=None) -> None:
         parameters = self.get_parameters(self.module[module_id])
         optimizer = torch.optim.RMSprop(parameters, lr=config.lr, alpha=0.99, eps=0.01)
-        self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters, lr_or_lr_schedule=config.lr)
+        self.register_optimizer(
+            module_id=module_id, optimizer=optimizer, params=parameters, lr_or_lr_schedule=config.lr
+        )
 
     def compute_loss_for_module(self, *, module_id, config, batch, fwd_out) -> torch.Tensor:
         now = time.monotonic()
         elapsed = now - (self._last_loss_s or now)
         self._last_loss_s = now
-        counts = {"updates_counted": 1, "env_steps_counted": int(batch[Columns.LOSS_MASK].sum()), "seconds_counted": elapsed}
+        counts = {
+            "updates_counted": 1,
+            "env_steps_counted": int(batch[Columns.LOSS_MASK].sum()),
+            "seconds_counted": elapsed,
+        }
         for name, count in counts.items():
             self.metrics.log_value((module_id, name), count, reduce="lifetime_sum")
         return super().compute_loss_for_module(module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
@@ -113,7 +133,9 @@ def impala_config(options: argparse.Namespace) -> IMPALAConfig:
             max_requests_in_flight_per_env_runner=options.requests_in_flight,
             create_local_env_runner=False,
         )
-        .learners(num_learners=options.learners, num_aggregator_actors_per_learner=options.aggregators, num_cpus_per_learner=1)
+        .learners(
+            num_learners=options.learners, num_aggregator_actors_per_learner=options.aggregators, num_cpus_per_learner=1
+        )
         .training(
             learner_class=RMSPropLearner,
             train_batch_size_per_learner=NUM_ENVS * UNROLL_LENGTH,
@@ -134,7 +156,10 @@ def counters(algorithm) -> dict[str, float]:
     result = algorithm.train()
     learner = result.get("learners", {}).get(DEFAULT_MODULE_ID, {})
     counted = {name: learner.get(f"{name}_counted", 0) for name in ("updates", "env_steps", "seconds")}
-    return counted | {"sampled": result["env_runners"].get("num_env_steps_sampled_lifetime", 0), "clock_s": time.monotonic()}
+    return counted | {
+        "sampled": result["env_runners"].get("num_env_steps_sampled_lifetime", 0),
+        "clock_s": time.monotonic(),
+    }
 
 
 def measure(algorithm, warmup_s: float, seconds: float) -> dict[str, float]:
@@ -154,9 +179,18 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--warmup", type=float, default=15.0, help="seconds of training before it")
     parser.add_argument("--learners", type=int, choices=(0, 1), default=1, help="0: the learner runs in the driver")
     parser.add_argument("--aggregators", type=int, default=0, help="actors that build batches (RLlib's default 0)")
-    parser.add_argument("--requests-in-flight", type=int, default=1, help="sample calls queued at an env runner (RLlib's default 1)")
-    parser.add_argument("--broadcast-interval", type=int, default=1, help="updates between weight broadcasts (RLlib's default 1)")
-    parser.add_argument("--sampler-timeout-s", type=float, default=0.5, help="how long the driver waits for samples; RLlib's default 0.0 spins")
+    parser.add_argument(
+        "--requests-in-flight", type=int, default=1, help="sample calls queued at an env runner (RLlib's default 1)"
+    )
+    parser.add_argument(
+        "--broadcast-interval", type=int, default=1, help="updates between weight broadcasts (RLlib's default 1)"
+    )
+    parser.add_argument(
+        "--sampler-timeout-s",
+        type=float,
+        default=0.5,
+        help="how long the driver waits for samples; RLlib's default 0.0 spins",
+    )
     return parser.parse_args()
 
 

@@ -63,7 +63,14 @@ def nature_cnn():
     from torch import nn
 
     torch.manual_seed(0)
-    convolutions = [nn.Conv2d(4, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3, 1), nn.ReLU()]
+    convolutions = [
+        nn.Conv2d(4, 32, 8, 4),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 4, 2),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, 3, 1),
+        nn.ReLU(),
+    ]
     heads = [nn.Flatten(), nn.Linear(3136, 512), nn.ReLU(), nn.Linear(512, NUM_ACTIONS + 1)]
     return nn.Sequential(*convolutions, *heads).to(memory_format=torch.channels_last)
 
@@ -127,7 +134,9 @@ def other_core_busy(enabled: bool) -> Iterator[int | None]:
         yield None
         return
     stage_core, busy_core = sorted(os.sched_getaffinity(0))[:2]
-    spinner = subprocess.Popen([sys.executable, "-c", f"import os; os.sched_setaffinity(0, {{{busy_core}}})\nwhile True: pass"])
+    spinner = subprocess.Popen(
+        [sys.executable, "-c", f"import os; os.sched_setaffinity(0, {{{busy_core}}})\nwhile True: pass"]
+    )
     try:
         yield stage_core
     finally:
@@ -139,14 +148,18 @@ def measure_in_child(stage: str, seconds: float, core: int | None) -> float:
     """Cost of one stage in a fresh process, pinned to `core` if given."""
     command = [sys.executable, __file__, "--stage", stage, "--seconds", str(seconds)]
     pin = None if core is None else lambda: os.sched_setaffinity(0, {core})
-    child = subprocess.run(command, env=os.environ | ONE_THREAD, preexec_fn=pin, stdout=subprocess.PIPE, check=True, text=True)
+    child = subprocess.run(
+        command, env=os.environ | ONE_THREAD, preexec_fn=pin, stdout=subprocess.PIPE, check=True, text=True
+    )
     return float(child.stdout)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=5.0, help="measuring time of each stage")
-    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="cores that the roofline may use")
+    parser.add_argument(
+        "--cores", type=int, default=len(os.sched_getaffinity(0)), help="cores that the roofline may use"
+    )
     parser.add_argument("--other-core-busy", action="store_true", help="keep another core spinning meanwhile")
     parser.add_argument("--stage", choices=STAGES, help="measure this stage in this process and print its milliseconds")
     options = parser.parse_args()
@@ -162,7 +175,15 @@ def main() -> None:
         for precision in ("bf16", "fp32")
     }
     report = {"ms": {stage: round(cost, 4) for stage, cost in costs.items()}, "cores": options.cores}
-    print(json.dumps(report | {"other_core_busy": options.other_core_busy, "roofline_env_steps_per_s": {k: round(v) for k, v in rooflines.items()}}))
+    print(
+        json.dumps(
+            report
+            | {
+                "other_core_busy": options.other_core_busy,
+                "roofline_env_steps_per_s": {k: round(v) for k, v in rooflines.items()},
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

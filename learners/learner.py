@@ -128,7 +128,7 @@ def _lag(versions: np.ndarray) -> dict[str, float]:
 
 
 def _array(parameter: Tensor) -> np.ndarray:
-    return np.array(parameter.detach().cpu(), order="C")
+    return np.array(parameter.numpy(force=True), order="C")
 
 
 def _check_same(parameters: dict[str, nn.Parameter], arrays: dict[str, np.ndarray]) -> None:

@@ -38,7 +38,8 @@ class FlatOptimizer:
     def state_dict(self) -> dict[str, Any]:
         """The optimiser's kind, and copies of its tensors by name, e.g. `square_avg` [P] (none before a step)."""
         tensors = self._optimizer.state[self._vector]
-        return {"kind": self._kind, "tensors": {name: np.array(tensor.cpu()) for name, tensor in tensors.items()}}
+        arrays = {name: np.array(tensor.numpy(force=True)) for name, tensor in tensors.items()}
+        return {"kind": self._kind, "tensors": arrays}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue exactly where `state` was taken.

@@ -1,6 +1,7 @@
 """The command line: `rl-platform train | eval | config | stop`."""
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,17 +13,21 @@ EXIT_BAD_INPUT = 2
 class _Parser(argparse.ArgumentParser):
     """argparse, but a mistake is answered with one line."""
 
+    def __init__(self, **settings):
+        super().__init__(allow_abbrev=False, **settings)
+
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status (0 done, 1 failed, 2 bad input, 130 and 143 stopped by a signal)."""
-    options, rest = _parser().parse_known_args(arguments)
-    if rest and not options.takes_overrides:
-        _parser().error(f"unknown argument {rest[0]}")
+    words, overrides = _split(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(words)
+    if overrides and not options.takes_overrides:
+        _parser().error(f"{overrides[0]} belongs to train and config; the run's own config is used here")
     try:
-        return options.command(options, rest)
+        return options.command(options, overrides)
     except ValueError as error:
         from configs.errors import ConfigError
         from rl_platform.runtime.errors import InputError
@@ -34,6 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away: nothing to say
         return 1
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words for argparse, and the overrides (`--section.key VALUE` or `--section.key=VALUE`), wherever they stand."""
+    words, overrides = [], []
+    rest = iter(arguments)
+    for word in rest:
+        name, given, _ = word.partition("=")
+        if not name.startswith("--") or "." not in name:
+            words.append(word)
+        else:
+            overrides += [word] if given else [word, *itertools.islice(rest, 1)]
+    return words, overrides
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,7 +120,7 @@ def _config(options: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
-def _eval(options: argparse.Namespace, rest: list[str]) -> int:
+def _eval(options: argparse.Namespace, overrides: list[str]) -> int:
     from rl_platform.runtime.evaluation import evaluate_run
 
     result = evaluate_run(options.path, episodes=options.episodes, greedy=options.greedy, video=options.video,
@@ -111,7 +129,7 @@ def _eval(options: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def _stop(options: argparse.Namespace, rest: list[str]) -> int:
+def _stop(options: argparse.Namespace, overrides: list[str]) -> int:
     from rl_platform.runtime.stop import stop_run
 
     print(stop_run(options.run))

@@ -39,7 +39,7 @@ class FlatParameters:
 
     def numpy(self) -> np.ndarray:
         """A copy [P] float32."""
-        return np.array(self.vector.cpu())
+        return self.vector.numpy(force=True).copy()
 
 
 def _views(vector: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:

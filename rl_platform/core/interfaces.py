@@ -1,8 +1,8 @@
 """The roles, on one page. Implementations live in their rooms and meet only in `rl_platform.runtime.build`.
 
-    env step → unroll            RolloutWorker(VectorEnv, Policy).collect(weights) → (Unroll, RolloutInfo)
-    unrolls → batch              ReplayShard.insert(unroll); .next_batch(version) → Batch
-    batch → loss → weights       Learner.update(batch) → UpdateInfo; .weights() → Weights
+env step → unroll            RolloutWorker(VectorEnv, Policy).collect(weights) → (Unroll, RolloutInfo)
+unrolls → batch              ReplayShard.insert(unroll); .next_batch(version) → Batch
+batch → loss → weights       Learner.update(batch) → UpdateInfo; .weights() → Weights
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,9 @@ class Policy(Protocol):
     def initial_memory(self, num_envs: int) -> np.ndarray:
         """[N, M] float32."""
 
-    def act(self, observation: np.ndarray, is_first: np.ndarray, memory: np.ndarray, greedy: bool = False) -> PolicyStep:
+    def act(
+        self, observation: np.ndarray, is_first: np.ndarray, memory: np.ndarray, greedy: bool = False
+    ) -> PolicyStep:
         """observation [N, …], is_first [N], memory [N, M]; memory restarts where `is_first`."""
 
 

@@ -34,9 +34,7 @@ class Games:
         self._statistics = EpisodeStatistics(num_envs, task=np.zeros(num_envs, np.int32))
         self.played: list[Episode] = []
 
-    def watch(
-        self, stream: Iterator[tuple[np.ndarray, StepResult]]
-    ) -> Iterator[tuple[np.ndarray, StepResult]]:
+    def watch(self, stream: Iterator[tuple[np.ndarray, StepResult]]) -> Iterator[tuple[np.ndarray, StepResult]]:
         """Pass the stream on until the last game that counts has ended."""
         for action, step in stream:
             for episode in self._statistics.add(step):

@@ -58,7 +58,9 @@ def evaluate_run(path: Path, *, episodes: int, greedy: bool, video: bool, seed: 
     if video_path is None:
         deque(stream, maxlen=0)
     else:
-        write_video(video_path, _pictures(stream, build.make_screen(config, env, seeds)), _EMULATOR_FPS / env.spec.frame_skip)
+        write_video(
+            video_path, _pictures(stream, build.make_screen(config, env, seeds)), _EMULATOR_FPS / env.spec.frame_skip
+        )
     env.close()
     report = Report(checkpoint, greedy, tuple(games.played), *mean_and_error(games.played), video_path)
     _write(folder / f"{name}.json", report, seed)
@@ -67,7 +69,6 @@ def evaluate_run(path: Path, *, episodes: int, greedy: bool, video: bool, seed: 
 
 def _pictures(stream: Iterator[tuple[np.ndarray, StepResult]], screen: build.Screen) -> Iterator[np.ndarray]:
     """The first environment's first game; the other games go on unseen."""
-    yield screen.picture()
     showing = True
     for action, step in stream:
         if showing:

@@ -1,9 +1,9 @@
 """The feeder: passes references from rollout actors to the replay shard to the learner, and weights back.
 
-    collect ─(info)─► feeder          No image passes through here: the feeder sees small records and references.
-       └────(unroll reference)──► insert ─(status)─► feeder
-                                  next_batch ─(batch reference)─► update ─(info)─► feeder
-                                                                     └──(weights reference)──► next collect
+collect ─(info)─► feeder          No image passes through here: the feeder sees small records and references.
+   └────(unroll reference)──► insert ─(status)─► feeder
+                              next_batch ─(batch reference)─► update ─(info)─► feeder
+                                                                 └──(weights reference)──► next collect
 """
 
 from collections.abc import Callable

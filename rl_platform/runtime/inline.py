@@ -108,7 +108,7 @@ def _collect_forever(workers: Sequence[Worker], exchange: _Exchange, throttle: T
                 run.add_rollout(info)
                 exchange.shard.insert(unroll)
                 exchange.changed.notify_all()
-    except BaseException as error:  # noqa: BLE001 - handed to the learner's thread, which raises it
+    except BaseException as error:
         with exchange.changed:
             exchange.error = error
             exchange.changed.notify_all()

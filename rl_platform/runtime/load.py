@@ -23,9 +23,7 @@ class LoadedPolicy:
         """Memory state [N, M] at the start of an episode."""
         return self._policy.initial_memory(num_envs)
 
-    def act(
-        self, observations: np.ndarray, state: np.ndarray, greedy: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def act(self, observations: np.ndarray, state: np.ndarray, greedy: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Actions [N] for observations [N, …], and the next state; start an episode from `initial_state`."""
         is_first = np.zeros(len(observations), bool)
         choice = self._policy.act(np.asarray(observations), is_first, state, greedy=greedy)

@@ -82,15 +82,17 @@ def _rollouts(config: Config, run: Run) -> RolloutGroup:
 def _cluster(config: Config) -> Iterator[None]:
     """Connect to the cluster that the config or RAY_ADDRESS names, or start a local one; leave it as it was found."""
     address = config.cluster.address or os.environ.get("RAY_ADDRESS")
+    # Ray puts the driver's working folder first in every worker's path, where a user's own `models/` may lie.
+    shared = {"runtime_env": {"worker_process_setup_hook": "rl_platform._import_guard.import_siblings"}}
     if address:
-        ray.init(address=address, log_to_driver=True)
+        ray.init(address=address, **shared)
     else:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(
             num_cpus=math.ceil(_logical_cpus(config)),  # bookkeeping: every actor finds its place
             object_store_memory=config.cluster.object_store_mb * 2**20,
             include_dashboard=False,
-            log_to_driver=True,
+            **shared,
         )
     try:
         yield

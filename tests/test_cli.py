@@ -1,0 +1,80 @@
+"""The command line as a user meets it: one line for every mistake, status 2, nothing started and nothing written."""
+
+import subprocess
+import sys
+
+import pytest
+
+from rl_platform.cli import main
+
+
+def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "rl_platform.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=cwd)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "atari/pong_impala", "--actors.cuont=2"], ["actors.cuont", "did you mean 'count'"]),
+        (["train", "atari/pong_impala", "--actors.count", "0"], ["actors.count", "0"]),
+        (["train", "atari/pong_impala", "--actors.count", "two"], ["actors.count", "two"]),
+        (["train", "atari/pong_impala", "--learner.discount", "nan"], ["learner.discount", "nan"]),
+        (["train", "atari/pong_impala", "--env.id", "pongg"], ["pongg", "'pong'"]),
+        (["train", "atari/pong_imapla"], ["atari/pong_imapla"]),
+        (["train", "atari/pong_impala", "--resme"], ["--resme"]),
+        (["train"], ["CONFIG"]),
+        (["trian", "atari/pong_impala"], ["trian"]),
+        (["eval", "nowhere"], ["nowhere", "neither a run's folder nor a checkpoint"]),
+        (["eval", "nowhere", "--episodes", "0"], ["--episodes", "at least 1"]),
+        (["eval", "nowhere", "--run.seed", "3"], ["--run.seed", "belongs to train and config"]),
+        (["stop", "nowhere"], ["nowhere is not a run's folder"]),
+        (["config"], ["CONFIG", "--explain"]),
+    ],
+)
+def test_a_mistake_is_answered_with_one_line_and_status_2(capsys, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(arguments)
+    except SystemExit as exit_:
+        status = exit_.code
+    shown = capsys.readouterr()
+    assert status == 2
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1, shown.err
+    assert shown.err.startswith("rl-platform")
+    for word in words:
+        assert word in shown.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_config_that_names_code_runs_none_of_it(tmp_path):
+    (tmp_path / "evil.yaml").write_text('run: !!python/object/apply:os.system ["touch harmed"]\n')
+    result = run("train", "evil.yaml", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "evil.yaml" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["evil.yaml"]
+
+
+def test_overrides_may_stand_anywhere(capsys):
+    assert main(["config", "--run.seed", "77", "atari/pong_impala", "--actors.count=3"]) == 0
+    shown = capsys.readouterr().out
+    assert "seed: 77" in shown
+    assert "count: 3" in shown
+
+
+def test_explain_lists_keys_with_unit_and_range(capsys):
+    assert main(["config", "--explain"]) == 0
+    shown = capsys.readouterr().out
+    for key in ("run.total_env_steps", "learner.discount", "actors.max_policy_lag", "env.sticky_actions"):
+        assert key in shown
+
+
+def test_inline_training_never_imports_ray(tmp_path):
+    program = (
+        "import sys; from rl_platform.cli import main; "
+        f"main(['train', 'classic/cartpole_impala', '--run.dir', {str(tmp_path / 'run')!r}, "
+        "'--run.total_env_steps=2000', '--logging.progress=off']); sys.exit('ray' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True).returncode == 0
