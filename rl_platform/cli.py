@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words for argparse, and the overrides (`--section.key VALUE` or `--section.key=VALUE`), wherever they stand."""
+    """The words for argparse, and the overrides (`--section.key VALUE` or `…=VALUE`), wherever they stand."""
     words, overrides = [], []
     rest = iter(arguments)
     for word in rest:
