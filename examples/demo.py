@@ -32,6 +32,7 @@ def random_play(config: Config) -> tuple[float, float]:
 
 
 def main() -> int:
+    """Train, evaluate, compare; returns the exit status."""
     config = load_config("demo", sys.argv[1:])
     directory = run_directory(config)
     _, status = train(config, directory)

@@ -18,7 +18,7 @@ class Trajectory(NamedTuple):
     """
 
     observation: np.ndarray
-    """[T+S, N, …]: single frames. Row S−1+t is the newest frame at time t; the S−1 rows before time 0 are its history."""
+    """[T+S, N, …]: single frames. Row S−1+t is the newest frame at time t; the S−1 rows before are its history."""
     is_first: np.ndarray
     """[T+1, N] bool: this observation starts an episode."""
     action: np.ndarray

@@ -1,5 +1,7 @@
 """Unrolls hold exactly what the environments showed and what the policy did."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -24,8 +26,8 @@ def make_env(name: str, num_envs: int):
 def make_worker(name: str, *, num_envs: int, unroll_length: int) -> RolloutWorker:
     env = make_env(name, num_envs)
     actions = env.spec.action.size
-    return RolloutWorker(env, UniformPolicy(actions, seed=5), unroll_length=unroll_length, num_params=actions, num_values=1,
-                         actor=4, incarnation=2, task=np.zeros(num_envs, np.int32))  # fmt: skip
+    return RolloutWorker(env, UniformPolicy(actions, seed=5), unroll_length=unroll_length, num_params=actions,
+                         num_values=1, actor=4, incarnation=2, task=np.zeros(num_envs, np.int32))  # fmt: skip
 
 
 def collected(name: str, *, num_envs: int, unroll_length: int, unrolls: int):
@@ -66,7 +68,7 @@ def test_unrolls_equal_a_plain_loop_over_the_same_environments(name):
 
 def test_unrolls_follow_each_other_without_a_gap():
     results = collected("cartpole", num_envs=4, unroll_length=8, unrolls=12)
-    for (before, info), (after, next_info) in zip(results, results[1:], strict=False):
+    for (before, info), (after, next_info) in itertools.pairwise(results):
         np.testing.assert_array_equal(before.observation[-1], after.observation[0])
         np.testing.assert_array_equal(before.is_first[-1], after.is_first[0])
         fresh = after.is_first[0]
