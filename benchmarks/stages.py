@@ -1,4 +1,4 @@
-"""Frozen plain references: what the stages of Pong training cost on this machine at the least, and the roofline they allow.
+"""Frozen plain references: what the stages of Pong training cost at the least on this machine, and the roofline.
 
 Three stages, each in a process of its own with one compute thread, written with nothing but ale_py, numpy and torch:
 
@@ -6,12 +6,13 @@ Three stages, each in a process of its own with one compute thread, written with
     inference  Nature CNN, channels-last, forward on 32 observations: ms per observation
     update     the same network, forward + backward + RMSProp on 21 x 32 observations: ms per env step (20 x 32 of them)
 
-`inference` and `update` run in bf16 (update: autocast, fp32 weights) and in fp32. A stage's cost is the median of its iterations.
-The roofline is what a perfect pipeline could do: cores / (env + inference + update), in env steps per second.
-`--other-core-busy` pins the stage to one core while a spinning process keeps the next one busy, as in training: CPUs share power and
-caches, so a stage alone on the machine looks cheaper than it is.
+`inference` and `update` run in bf16 (update: autocast, fp32 weights) and in fp32. A stage's cost is the median of its
+iterations. The roofline is what a perfect pipeline could do: cores / (env + inference + update), in env steps per
+second. `--other-core-busy` pins the stage to one core while a spinning process keeps another busy, as training does:
+cores share power and caches, so that a stage alone on a machine looks cheaper than it is.
 
-This file imports nothing of the project on purpose: it must stay as it is, so that a slow stage cannot raise the fraction reached.
+This file imports nothing of the project on purpose and must stay as it is: a slow stage cannot then raise the fraction
+reached.
 
     python benchmarks/stages.py [--seconds 5] [--other-core-busy] [--cores 2]
 """
@@ -34,7 +35,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THRE
 
 
 def median_ms(step: Callable[[], None], seconds: float) -> float:
-    """Median wall-clock milliseconds of `step()` over `seconds`, after a fifth of that time as warm-up."""
+    """Median wall-clock milliseconds of `step()` over `seconds`, after a fifth of that time to warm up."""
     durations: list[float] = []
     start = time.perf_counter()
     while (begin := time.perf_counter()) < start + 1.2 * seconds:
@@ -58,7 +59,7 @@ def env_ms(seconds: float) -> float:
 
 
 def nature_cnn():
-    """Nature CNN (Mnih et al. 2015) with a policy and a value head in one linear layer, channels-last: [B,4,84,84] -> [B,actions+1]."""
+    """Nature CNN (Mnih et al. 2015), channels-last, policy and value in one last layer: [B,4,84,84] → [B,actions+1]."""
     import torch
     from torch import nn
 
@@ -91,7 +92,7 @@ def inference_ms(precision: str, seconds: float) -> float:
 
 
 def update_ms(precision: str, seconds: float) -> float:
-    """Milliseconds per env step of one actor-critic update with given advantages and targets (the V-trace scan is not in it)."""
+    """Milliseconds per env step of one actor-critic update; advantages and targets are given (no V-trace)."""
     import torch
 
     model = nature_cnn()
@@ -154,36 +155,39 @@ def measure_in_child(stage: str, seconds: float, core: int | None) -> float:
     return float(child.stdout)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def roofline(costs: dict[str, float], precision: str, cores: int) -> int:
+    """Env steps per second of `cores` that do nothing but the three stages, without ever waiting."""
+    return round(1e3 * cores / (costs["env"] + costs[f"inference-{precision}"] + costs[f"update-{precision}"]))
+
+
+def parse_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Plain stage costs of Pong training and the roofline.")
     parser.add_argument("--seconds", type=float, default=5.0, help="measuring time of each stage")
-    parser.add_argument(
-        "--cores", type=int, default=len(os.sched_getaffinity(0)), help="cores that the roofline may use"
-    )
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="cores of the roofline")
     parser.add_argument("--other-core-busy", action="store_true", help="keep another core spinning meanwhile")
     parser.add_argument("--stage", choices=STAGES, help="measure this stage in this process and print its milliseconds")
     options = parser.parse_args()
+    if options.other_core_busy and len(os.sched_getaffinity(0)) < 2:
+        parser.error("--other-core-busy needs two cores")
+    return options
+
+
+def main() -> None:
+    """Measure every stage in a child process and print one line of JSON."""
+    options = parse_options()
     if options.stage:
         print(measure(options.stage, options.seconds))
         return
-    if options.other_core_busy and len(os.sched_getaffinity(0)) < 2:
-        parser.error("--other-core-busy needs two cores")
     with other_core_busy(options.other_core_busy) as core:
         costs = {stage: measure_in_child(stage, options.seconds, core) for stage in STAGES}
-    rooflines = {
-        precision: 1e3 * options.cores / (costs["env"] + costs[f"inference-{precision}"] + costs[f"update-{precision}"])
-        for precision in ("bf16", "fp32")
+    report = {
+        "ms": {stage: round(cost, 4) for stage, cost in costs.items()},
+        "cores": options.cores,
+        "other_core_busy": options.other_core_busy,
+        "roofline_env_steps_per_s": {name: roofline(costs, name, options.cores) for name in ("bf16", "fp32")},
     }
-    report = {"ms": {stage: round(cost, 4) for stage, cost in costs.items()}, "cores": options.cores}
-    print(
-        json.dumps(
-            report
-            | {
-                "other_core_busy": options.other_core_busy,
-                "roofline_env_steps_per_s": {k: round(v) for k, v in rooflines.items()},
-            }
-        )
-    )
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import av
 import numpy as np
 import pytest
-from video import write_video
+
+from rl_platform.observability.video import write_video
 
 
 def gray_frames(count: int, height: int, width: int) -> Iterator[np.ndarray]:
