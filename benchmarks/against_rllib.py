@@ -2,10 +2,11 @@
 
 One round runs ours once and RLlib once for each number of env runners, one after the other; the machine must be idle
 otherwise. RLlib's figure is the better of its medians. Both sides report env steps per second in steady state (start-up
-excluded); RLlib's are the steps that it trained on.
+excluded); RLlib's are the steps that it trained on. The second command below gives RLlib its own defaults where
+rllib_impala.py would give it better ones.
 
     python benchmarks/against_rllib.py --precision bf16 [--rounds 5] [--seconds 60]
-    python benchmarks/against_rllib.py --precision bf16 --rllib-args "--sampler-timeout-s 0 --aggregators 0"  # defaults
+    python benchmarks/against_rllib.py --rllib-args "--sampler-timeout-s 0 --learners 1 --aggregators 0"
 """
 
 import argparse
