@@ -1,7 +1,6 @@
 """The policy of a rollout worker: NumPy in, NumPy out, a PyTorch network between."""
 
 import copy
-from typing import Any
 
 import numpy as np
 import torch
@@ -59,14 +58,6 @@ class TorchPolicy:
     def _tensor(self, array: np.ndarray) -> Tensor:
         # PyTorch wants writable memory without negative strides; an array that has it is not copied.
         return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The random generator; weights come from the learner."""
-        return {"generator": self._generator.get_state().numpy()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue with the random numbers that were next when `state` was taken."""
-        self._generator.set_state(torch.tensor(state["generator"]))
 
 
 def _converted(model: nn.Module, precision: torch.dtype) -> nn.Module:

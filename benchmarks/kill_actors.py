@@ -3,9 +3,10 @@
     python benchmarks/kill_actors.py [--kills 3] [--seconds 300] [CONFIG] [--section.key value …]
 
 Trains over a local Ray in a process of its own, kills, and reads the run's metrics.jsonl. Prints one JSON object:
-for each kill, seconds until an update came from after it (`first_update_s`) and until the rate over `WINDOW_S` seconds was
-back at `SHARE` of the median rate before it (`recovered_s`); and the account of every env step that the run closes
-with. Exit status 1 if a recovery took longer than ten seconds, the restarts do not match, or the account does not close.
+for each kill, the seconds until env steps were committed again (`first_update_s`) and until the rate over `WINDOW_S`
+seconds was back at `SHARE` of the median rate before it (`recovered_s`); and the account of every env step that the
+run closes with. Exit status 1 if a recovery took longer than ten seconds, the restarts do not match, or the account
+does not close.
 """
 
 import argparse

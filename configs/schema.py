@@ -27,7 +27,7 @@ class RunConfig(Section):
     )
     seed: int = key(1, "What every other seed is derived from.", ge=0, le=2**31 - 1)
     total_env_steps: int = key(
-        1_000_000, "Training ends at this many committed agent decisions.", unit="env steps", ge=1, le=10**13
+        10_000_000, "Training ends at this many committed agent decisions.", unit="env steps", ge=1, le=10**13
     )
     max_seconds: float | None = key(None, "Training ends after this long; null: no limit.", unit="s", gt=0.0)
     checkpoint_every_s: float = key(300.0, "Time between checkpoints.", unit="s", gt=0.0)
@@ -49,8 +49,12 @@ class ActorsConfig(Section):
     max_policy_lag: int = key(
         8, "Updates that may lie between acting and learning; older columns are dropped.", unit="updates", ge=0
     )
+    unrolls_in_flight: int = key(
+        2, "Unrolls asked of a rollout actor at once (Ray); with 1 it waits for the next request after each.",
+        unit="unrolls", ge=1, le=64,
+    )  # fmt: skip
     step_timeout_s: float = key(
-        60.0, "An environment call that takes longer hangs: its rollout actor is replaced.", unit="s", gt=0.0
+        30.0, "An environment call that takes longer hangs: its rollout actor is replaced.", unit="s", gt=0.0
     )
     max_restarts_in_a_row: int = key(
         5, "An actor that is replaced more often than this without finishing an unroll fails the run.",
@@ -93,6 +97,8 @@ class ClusterConfig(Section):
     )
     actor_cpus: float = key(1.0, "CPUs that Ray sets aside for a rollout actor.", unit="logical CPUs", ge=0.0)
     learner_cpus: float = key(1.0, "CPUs that Ray sets aside for the learner.", unit="logical CPUs", ge=0.0)
+    replay_cpus: float = key(0.0, "CPUs that Ray sets aside for the replay shard, which needs few.",
+                             unit="logical CPUs", ge=0.0)  # fmt: skip
     gpus_per_learner: float = key(0.0, "GPUs that Ray sets aside for the learner.", unit="logical GPUs", ge=0.0, le=1.0)
     object_store_mb: int = key(512, "Shared memory of a Ray that is started here.", unit="MB", ge=80, le=1_000_000)
 

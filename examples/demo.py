@@ -14,8 +14,8 @@ from configs.loader import load_config
 from configs.schema import Config
 from rl_platform.core.seeding import derive_seeds
 from rl_platform.runtime import build
-from rl_platform.runtime.evaluate import Games, mean_and_error, play
 from rl_platform.runtime.evaluation import evaluate_run
+from rl_platform.runtime.play import Games, mean_and_error, play
 from rl_platform.runtime.train import run_directory, train
 
 EPISODES = 20

@@ -14,11 +14,3 @@ def clip_by_norm(gradient: Tensor, max_norm: float) -> Tensor:
     norm = torch.linalg.vector_norm(gradient)
     gradient.mul_((max_norm / norm).clamp(max=1.0))  # a zero norm gives ∞, clamped to 1
     return norm
-
-
-def is_finite(gradient: Tensor) -> Tensor:
-    """[] bool: the Euclidean norm is finite, so no element is NaN or infinite (nor too large to be squared).
-
-    One pass without a temporary, unlike `gradient.isfinite().all()`. May be given the norm itself.
-    """
-    return torch.linalg.vector_norm(gradient).isfinite()

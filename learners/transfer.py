@@ -4,9 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rl_platform.core.types import Trajectory
-
-_WITHOUT_TIME = ("memory", "previous_action", "previous_reward", "task")
+from rl_platform.core.types import PER_COLUMN, Trajectory
 
 
 def to_time_major(steps: Trajectory, device: torch.device) -> Trajectory:
@@ -15,7 +13,7 @@ def to_time_major(steps: Trajectory, device: torch.device) -> Trajectory:
     The arrays are only read: they may lie in shared memory that others read too.
     """
     columns_first = steps._asdict()
-    time_first = {name: array.swapaxes(0, 1) for name, array in columns_first.items() if name not in _WITHOUT_TIME}
+    time_first = {name: array.swapaxes(0, 1) for name, array in columns_first.items() if name not in PER_COLUMN}
     return Trajectory(**{name: _tensor(array, device) for name, array in (columns_first | time_first).items()})
 
 

@@ -11,6 +11,23 @@ from rl_platform.core.distributions import distribution_of
 from rl_platform.core.spec import EnvSpec
 
 
+def check_encoder(spec: EnvSpec, kind: str) -> None:
+    """Refuse an encoder that cannot read an environment's observations.
+
+    Raises:
+      ValueError: it cannot; the text names one that can, or what each of them needs.
+    """
+    shape, dtype = spec.observation_shape, spec.observation_dtype
+    fitting = [name for name, encoder in ENCODERS.items() if encoder.fits(shape, dtype)]
+    if kind in fitting:
+        return
+    seen = f"{spec.name} has observations of {dtype} {shape}, which "
+    if fitting:
+        raise ValueError(f"model.encoder.kind: {seen}{kind} cannot read; set model.encoder.kind to {fitting[0]}")
+    needs = ", ".join(f"{name} needs {encoder.reads}" for name, encoder in ENCODERS.items())
+    raise ValueError(f"model.encoder.kind: {seen}no encoder can read ({needs}); choose another env.id")
+
+
 def build_actor_critic(
     spec: EnvSpec, *, encoder: Mapping[str, Any], num_value_heads: int = 1, seed: int
 ) -> ActorCritic:
@@ -21,8 +38,9 @@ def build_actor_critic(
       seed: of the initial weights. The global generator is left as it was.
 
     Raises:
-      ValueError: the encoder does not fit the observations.
+      ValueError: the encoder cannot read the observations.
     """
+    check_encoder(spec, encoder["kind"])
     kind, settings = encoder["kind"], {name: value for name, value in encoder.items() if name != "kind"}
     with torch.random.fork_rng(devices=[]):  # layers, users' own included, draw their weights from the global generator
         torch.default_generator.manual_seed(seed)

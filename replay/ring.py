@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rl_platform.core.types import Trajectory, Unroll
+from rl_platform.core.types import PER_COLUMN, Trajectory, Unroll
 
 
 class ColumnRing:
@@ -32,9 +32,5 @@ class ColumnRing:
         return np.zeros((self.capacity, *column.shape), column.dtype)
 
 
-_PER_COLUMN = frozenset({"memory", "previous_action", "previous_reward", "task"})
-"""Fields without a time axis."""
-
-
 def _columns_first(name: str, array: np.ndarray) -> np.ndarray:
-    return array if name in _PER_COLUMN else array.swapaxes(0, 1)
+    return array if name in PER_COLUMN else array.swapaxes(0, 1)

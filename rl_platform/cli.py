@@ -2,6 +2,8 @@
 
 import argparse
 import itertools
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,17 +30,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _parser().error(f"{overrides[0]} belongs to train and config; the run's own config is used here")
     try:
         return options.command(options, overrides)
+    except KeyboardInterrupt:  # a run takes the signal for itself, once it has begun
+        return _refuse("interrupted", 128 + signal.SIGINT)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _refuse(f"{error.filename}: {error.strerror}", 1)
     except ValueError as error:
         from configs.errors import ConfigError
         from rl_platform.runtime.errors import InputError
 
         if not isinstance(error, ConfigError | InputError):
             raise
-        print(f"rl-platform: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+        return _refuse(str(error), EXIT_BAD_INPUT)
+
+
+def _refuse(reason: str, status: int) -> int:
+    print(f"rl-platform: {reason}", file=sys.stderr)
+    return status
+
+
+def _say(text: str) -> None:
+    """Print; if the reader has gone away (`… | head`), nobody is told, and the exit status says what happened."""
+    try:
+        print(text, flush=True)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away: nothing to say
-        return 1
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # else Python fails on what is buffered when it ends
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -72,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluation.add_argument("--episodes", type=_positive, default=20, metavar="N", help="whole games (default 20)")
     evaluation.add_argument("--greedy", action="store_true", help="the most probable action instead of a sampled one")
     evaluation.add_argument("--video", action="store_true", help="write the first environment's games as mp4")
-    evaluation.add_argument("--seed", type=int, default=None, help="of the games and the actions (default: run.seed)")
+    evaluation.add_argument("--seed", type=_seed, default=None, help="of the games and the actions (default: run.seed)")
 
     stop = commands.add_parser("stop", help="checkpoint and end a run")
     stop.set_defaults(command=_stop, takes_overrides=False)
@@ -96,14 +114,20 @@ def _positive(text: str) -> int:
     return value
 
 
+def _seed(text: str) -> int:
+    if not 0 <= (value := int(text)) < 2**31:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 2147483647, got {value}")
+    return value
+
+
 def _train(options: argparse.Namespace, overrides: list[str]) -> int:
     from configs.loader import load_config
     from rl_platform.runtime.train import run_directory, train
 
     config = load_config(options.config, overrides, options.extends)
-    directory = run_directory(config)
+    directory = run_directory(config, resume=options.resume)
     summary, status = train(config, directory, resume=options.resume)
-    print(f"{summary['status']}: {summary['env_steps']:,} env steps in {directory}")
+    _say(f"{summary['status']}: {summary['env_steps']:,} env steps in {directory}")
     return status
 
 
@@ -112,11 +136,11 @@ def _config(options: argparse.Namespace, overrides: list[str]) -> int:
     from configs.loader import load_config
 
     if options.explain:
-        print(explain())
+        _say(explain())
     elif options.config is None:
         _parser().error("config: name a CONFIG, or ask for --explain")
     else:
-        print(to_yaml(load_config(options.config, overrides, options.extends)), end="")
+        _say(to_yaml(load_config(options.config, overrides, options.extends)).rstrip())
     return 0
 
 
@@ -125,15 +149,16 @@ def _eval(options: argparse.Namespace, overrides: list[str]) -> int:
 
     result = evaluate_run(options.path, episodes=options.episodes, greedy=options.greedy, video=options.video,
                           seed=options.seed)  # fmt: skip
-    print(result)
+    _say(str(result))
     return 0
 
 
 def _stop(options: argparse.Namespace, overrides: list[str]) -> int:
     from rl_platform.runtime.stop import stop_run
 
-    print(stop_run(options.run))
-    return 0
+    text, status = stop_run(options.run)
+    _say(text)
+    return status
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from rl_platform.cli import main
+
+CARTPOLE = ["train", "classic/cartpole_impala", "--logging.progress=off"]
 
 
 def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
@@ -30,6 +33,16 @@ def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
         (["eval", "nowhere", "--run.seed", "3"], ["--run.seed", "belongs to train and config"]),
         (["stop", "nowhere"], ["nowhere is not a run's folder"]),
         (["config"], ["CONFIG", "--explain"]),
+        ([*CARTPOLE, "--env.id=Pendulum-v1"], ["env.id Pendulum-v1", "only Discrete is supported"]),
+        ([*CARTPOLE, "--env.kwargs.colour=1"], ["env.id CartPole-v1", "colour"]),
+        ([*CARTPOLE, "--env.id=LunarLander-v3"], ["env.id LunarLander-v3", "Box2D"]),
+        ([*CARTPOLE, "--env.id=CartPole-v1", "--model.encoder.kind=nature_cnn"], ["model.encoder.kind", "mlp"]),
+        ([*CARTPOLE, "--run.dir=/dev/null/run"], ["run.dir /dev/null/run", "Not a directory"]),
+        ([*CARTPOLE, "--run.dir=/dev/null"], ["run.dir /dev/null", "File exists"]),
+        ([*CARTPOLE, "--resume"], ["--resume needs the run's folder", "--run.dir"]),
+        (["stop", "/dev/null/run"], ["/dev/null/run is not a run's folder"]),
+        (["eval", "/dev/null/run"], ["neither a run's folder nor a checkpoint"]),
+        (["eval", "nowhere", "--seed", "-1"], ["--seed", "from 0"]),
     ],
 )
 def test_a_mistake_is_answered_with_one_line_and_status_2(capsys, tmp_path, monkeypatch, arguments, words):
@@ -78,3 +91,23 @@ def test_inline_training_never_imports_ray(tmp_path):
         "'--run.total_env_steps=2000', '--logging.progress=off']); sys.exit('ray' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize("key", ["learner.device", "actors.device"])
+def test_a_missing_gpu_is_noticed_before_anything_is_written(capsys, tmp_path, key):
+    directory = tmp_path / "run"
+    assert main([*CARTPOLE, f"--run.dir={directory}", f"--{key}=cuda"]) == 2
+    assert capsys.readouterr().err == (
+        f"rl-platform: {key} cuda: PyTorch finds no CUDA device here; set {key} to cpu\n"
+    )
+    assert not directory.exists()
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    """As in `rl-platform config --explain | head -1`."""
+    command = [sys.executable, "-m", "rl_platform.cli", "config", "--explain"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 0

@@ -12,8 +12,9 @@ What ale-py 0.12.1 does, seen on the real thing (tests/actors/envs/test_ale*.py)
   swallow the FIRE of a reset. Seeds such as 1, 2, 3 make that happen to all environments alike: pass derived ones.
 * A reset clears the stack to zeros and adds the first frame: `rl_platform.core.frames.stack_frames` rebuilds it.
 * The frame at which a game ends is not captured; the last observation shows the frames before it.
-* Building an environment takes 70 ms of one core and starting it from a seed as long again (both load the ROM);
-  a reset between games takes 4 ms.
+* Building an environment takes 70 ms of one core and starting it from a seed as long again: both load the ROM, and
+  ALE then computes a table of blended colours. The constructor builds them one after another and holds the GIL all
+  the while, however many threads there are; only the seeded start uses them. A reset between games takes 4 ms.
 * Every call allocates new arrays and hands them over; freeing the interface joins its threads, `close()` does not.
 """
 

@@ -18,6 +18,8 @@ from rl_platform.core.spec import ActionSpec, EnvSpec
 class GymnasiumVectorEnv:
     """N copies of a gymnasium environment, stepped one after the other; observations [N, …] float32 or uint8.
 
+    Images (uint8 [H, W, C], as gymnasium has them) are shown channels first, [N, C, H, W].
+
     An environment breaks when its `step` or `reset` raises, or returns an observation of another shape or dtype than
     its space's, a reward that is no number, or a value that is not finite. It is then closed, rebuilt with a new seed
     and started in the same call: that transition is not valid, its observation `is_first`, and `faults` has a line
@@ -46,10 +48,13 @@ class GymnasiumVectorEnv:
             gymnasium.make, env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **(kwargs or {})
         )
         observation_space, action_space = _spaces(env_id, make)
+        dtype = "uint8" if observation_space.dtype == np.uint8 else "float32"
+        self._played_shape = observation_space.shape
+        self._axes = _channels_first(observation_space.shape, dtype)
         self.spec = EnvSpec(
             name=env_id,
-            observation_shape=observation_space.shape,
-            observation_dtype="uint8" if observation_space.dtype == np.uint8 else "float32",
+            observation_shape=tuple(observation_space.shape[axis] for axis in self._axes),
+            observation_dtype=dtype,
             action=ActionSpec("categorical", int(action_space.n)),
         )
         self._first_action = int(action_space.start)
@@ -71,7 +76,7 @@ class GymnasiumVectorEnv:
             except Exception as error:
                 self._replace(index, error, out)
         self._replace_non_finite(out)
-        return out.observation
+        return self._shown(out.observation)
 
     def step(self, action: np.ndarray) -> StepResult:
         """Apply actions [N], 0 being the space's first. The arrays are new at every call."""
@@ -87,7 +92,8 @@ class GymnasiumVectorEnv:
         self._replace_non_finite(out)
         self._ended = out.terminated | out.truncated
         faults, self._faults = tuple(self._faults), []
-        return out._replace(valid=~out.is_first, episode_end=self._ended, faults=faults)
+        observation = self._shown(out.observation)
+        return out._replace(observation=observation, valid=~out.is_first, episode_end=self._ended, faults=faults)
 
     def where(self) -> str:
         """The environment that is being stepped, or was stepped last."""
@@ -107,9 +113,13 @@ class GymnasiumVectorEnv:
     def _name(self, index: int) -> str:
         return f"environment {index} of {self.num_envs} ({self.spec.name})"
 
+    def _shown(self, played: np.ndarray) -> np.ndarray:
+        """What the model sees of what the environments returned [N, …]: a view."""
+        return played.transpose(0, *(axis + 1 for axis in self._axes))
+
     def _blank_result(self) -> StepResult:
         """A result to be filled in place; `valid` and `episode_end` follow from the rest when it is complete."""
-        observation = np.zeros((self.num_envs, *self.spec.observation_shape), dtype=self.spec.observation_dtype)
+        observation = np.zeros((self.num_envs, *self._played_shape), dtype=self.spec.observation_dtype)
         reward, no = np.zeros(self.num_envs, dtype=np.float32), np.zeros(self.num_envs, dtype=bool)
         return StepResult(observation, reward, no, no.copy(), no, self._ended.copy(), no)
 
@@ -155,6 +165,12 @@ def _spaces(env_id: str, make: Callable[[], gymnasium.Env]) -> tuple[Box, Discre
     if not is_array or not (observation_space.dtype == np.uint8 or observation_space.dtype.kind == "f"):
         raise ValueError(f"{env_id!r} has the observation space {observation_space}; only Box of floats or uint8 is")
     return observation_space, action_space
+
+
+def _channels_first(shape: tuple[int, ...], dtype: str) -> tuple[int, ...]:
+    """The order in which axes are shown: images [H, W, C] as [C, H, W]. With fewer rows than channels they are that."""
+    is_image = len(shape) == 3 and dtype == "uint8"
+    return (2, 0, 1) if is_image and shape[2] <= shape[0] else tuple(range(len(shape)))
 
 
 class GymnasiumScreen:

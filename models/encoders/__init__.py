@@ -1,4 +1,8 @@
-"""Encoders: observations [N, …] → features [N, embedding]. Each takes the shape and dtype of one observation."""
+"""Encoders: observations [N, …] → features [N, embedding].
+
+Each takes the shape and dtype of one observation, tells by `fits` whether it can read such observations, and in
+`reads` says which those are.
+"""
 
 from models.encoders.mlp import Mlp
 from models.encoders.nature_cnn import NatureCnn

@@ -15,17 +15,14 @@ class Mlp(nn.Module):
     Args:
       observation_shape: (length,).
       observation_dtype: any numeric type; values are used as they are.
-
-    Raises:
-      ValueError: observations that are not vectors.
     """
+
+    reads = "vectors"
 
     def __init__(self, observation_shape: tuple[int, ...], observation_dtype: str, *, hidden: Sequence[int] = (64, 64),
                  activation: Literal["tanh", "relu"] = "tanh"):  # fmt: skip
         super().__init__()
-        if len(observation_shape) != 1:
-            raise ValueError(f"encoder mlp needs vector observations, not {observation_dtype} {observation_shape}: "
-                             "choose another model.encoder.kind")  # fmt: skip
+        assert self.fits(observation_shape, observation_dtype), (observation_shape, observation_dtype)
         widths = (*observation_shape, *hidden)
         self.embedding = widths[-1]
         self.layers = nn.Sequential()
@@ -33,6 +30,11 @@ class Mlp(nn.Module):
             self.layers.append(nn.Linear(inputs, outputs))
             self.layers.append({"tanh": nn.Tanh, "relu": nn.ReLU}[activation]())
         start_orthogonal(self)
+
+    @staticmethod
+    def fits(observation_shape: tuple[int, ...], observation_dtype: str) -> bool:
+        """Whether these are observations that it can read."""
+        return len(observation_shape) == 1
 
     def forward(self, observation: Tensor) -> Tensor:
         """[N, length] → [N, embedding] in the compute dtype."""

@@ -14,16 +14,13 @@ class NatureCnn(nn.Module):
       observation_shape: (channels, height, width), at least 36 × 36.
       observation_dtype: must be uint8; dividing by 255 happens in here.
       embedding: width of the last layer.
-
-    Raises:
-      ValueError: observations of another kind.
     """
+
+    reads = "uint8 images (channels, height, width) of at least 36 × 36"
 
     def __init__(self, observation_shape: tuple[int, ...], observation_dtype: str, *, embedding: int = 512):
         super().__init__()
-        if len(observation_shape) != 3 or observation_dtype != "uint8" or min(observation_shape[1:]) < 36:
-            raise ValueError("encoder nature_cnn needs uint8 images (channels, height, width) of at least 36 × 36, not "
-                             f"{observation_dtype} {observation_shape}: choose another model.encoder.kind")  # fmt: skip
+        assert self.fits(observation_shape, observation_dtype), (observation_shape, observation_dtype)
         channels, height, width = observation_shape
         self.embedding = embedding
         self.conv1 = nn.Conv2d(channels, 32, 8, stride=4)
@@ -32,6 +29,11 @@ class NatureCnn(nn.Module):
         self.linear = nn.Linear(64 * _pixels(height) * _pixels(width), embedding)
         start_orthogonal(self)
         self.to(memory_format=torch.channels_last)
+
+    @staticmethod
+    def fits(observation_shape: tuple[int, ...], observation_dtype: str) -> bool:
+        """Whether these are observations that it can read."""
+        return len(observation_shape) == 3 and observation_dtype == "uint8" and min(observation_shape[1:]) >= 36
 
     def forward(self, observation: Tensor) -> Tensor:
         """[N, C, H, W] uint8 → [N, embedding] in the compute dtype."""

@@ -89,6 +89,9 @@ class Worker(Protocol):
 
     def collect(self, weights: Weights) -> tuple[Unroll, RolloutInfo]: ...
 
+    def stuck(self) -> tuple[float, str]:
+        """Seconds that the present environment call has taken (0 outside one), and what it steps. Thread-safe."""
+
 
 class Shard(Protocol):
     """Turns unrolls into batches."""
@@ -96,6 +99,8 @@ class Shard(Protocol):
     def insert(self, unroll: Unroll) -> ShardStatus: ...
 
     def next_batch(self, learner_version: int) -> Batch | None: ...
+
+    def status(self) -> ShardStatus: ...
 
 
 class LearnerRole(Protocol):

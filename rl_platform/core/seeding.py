@@ -18,4 +18,10 @@ def derive_seed(run_seed: int, *key: int | str) -> int:
 
 def derive_seeds(run_seed: int, count: int, *key: int | str) -> np.ndarray:
     """`count` distinct 31-bit seeds [count] int32 for the parts of one group (the environments of an actor)."""
-    return np.array([derive_seed(run_seed, *key, index) for index in range(count)], dtype=np.int32)
+    seeds: dict[int, None] = {}  # in order
+    for index in range(count):
+        seed, draws = derive_seed(run_seed, *key, index), 1
+        while seed in seeds:  # rare in a group of hundreds, likely in one of a hundred thousand
+            seed, draws = derive_seed(run_seed, *key, index, "again", draws), draws + 1
+        seeds[seed] = None
+    return np.array(list(seeds), dtype=np.int32)

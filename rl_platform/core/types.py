@@ -45,6 +45,10 @@ class Trajectory(NamedTuple):
     """[N] int32: index of the task in the configuration."""
 
 
+PER_COLUMN = frozenset({"memory", "previous_action", "previous_reward", "task"})
+"""Fields of a trajectory without a time axis."""
+
+
 class Origin(NamedTuple):
     """Who made an unroll, and with which weights."""
 

@@ -42,10 +42,8 @@ class Screen(Protocol):
 def env_spec(config: Config) -> EnvSpec:
     """What the config's environment looks like, read off one that is made and closed again."""
     env = make_env(config, derive_seeds(config.run.seed, 1, "spec"))
-    try:
-        return env.spec
-    finally:
-        env.close()
+    env.close()
+    return env.spec
 
 
 def make_env(config: Config, seeds: np.ndarray, *, render: bool = False) -> VectorEnv:
@@ -71,7 +69,7 @@ def make_learner(config: Config, spec: EnvSpec) -> Learner:
     settings = config.learner
     device = torch.device(_learner_device(config))
     return Learner(
-        _network(config, spec),
+        make_network(config, spec),
         distribution_of(spec.action),
         VtraceSettings(
             discount=settings.discount,
@@ -97,7 +95,7 @@ def make_policy(config: Config, spec: EnvSpec, *, seed: int) -> TorchPolicy:
     """A policy with a network of its own, still without weights."""
     device = torch.device(config.actors.device)
     return TorchPolicy(
-        _network(config, spec),
+        make_network(config, spec),
         distribution_of(spec.action),
         torch.Generator(device).manual_seed(seed),
         precision=_precision(config, spec, device),
@@ -139,7 +137,8 @@ def throttle(config: Config) -> Throttle:
     )
 
 
-def _network(config: Config, spec: EnvSpec) -> ActorCritic:
+def make_network(config: Config, spec: EnvSpec) -> ActorCritic:
+    """The network, freshly initialised, on the CPU."""
     seed = derive_seed(config.run.seed, "network")
     return build_actor_critic(spec, encoder=config.model.encoder.model_dump(), seed=seed)
 

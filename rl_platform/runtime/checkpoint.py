@@ -3,12 +3,14 @@
     checkpoints/<env_steps>/  <section>.safetensors …  state.json  manifest.json (sha256 of the others, written last)
 
 A checkpoint is written beside its final name and renamed when complete, so a process killed at any time leaves either
-the whole of it or nothing that counts.
+the whole of it or nothing that counts. One that replaces another of the same number first renames that to
+`<env_steps>.old`, which counts as long as it is there.
 """
 
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +28,7 @@ State = dict[str, Any]
 
 _FORMAT = 1
 _MANIFEST = "manifest.json"
+_NAME = re.compile(r"(\d+)(\.old)?")
 
 
 class CheckpointError(InputError):
@@ -34,18 +37,14 @@ class CheckpointError(InputError):
 
 def save_checkpoint(root: Path, state: State, *, env_steps: int, keep: int) -> Path:
     """Write `state` to `root/<env_steps>` and delete all but the newest `keep` checkpoints. Returns its path."""
-    final = root / str(env_steps)
     unfinished = root / f".unfinished-{env_steps}-{os.getpid()}"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    digests = {name: _write(unfinished / name, content) for name, content in _files(state)}
-    _write(unfinished / _MANIFEST, _json({"format": _FORMAT, "env_steps": env_steps, "sha256": digests}))
-    _sync(unfinished)
-    if final.exists():
-        shutil.rmtree(final)
-    unfinished.rename(final)
+    try:
+        _write_all(unfinished, state, env_steps)
+        final = _put_in_place(unfinished, root / str(env_steps))
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)  # is there only if the disk refused
     _sync(root)
-    _forget_old(root, keep)
+    _forget_old(root, keep, final)
     return final
 
 
@@ -67,8 +66,9 @@ def load_checkpoint(path: Path) -> State:
 
 def checkpoints(root: Path) -> list[Path]:
     """Finished checkpoints under `root`, newest first."""
-    found = [path for path in root.glob("*") if path.name.isdigit() and (path / _MANIFEST).exists()]
-    return sorted(found, key=lambda path: int(path.name), reverse=True)
+    named = [(match, path) for path in root.glob("*") if (match := _NAME.fullmatch(path.name))]
+    found = [(int(match[1]), match[2] is None, path) for match, path in named if (path / _MANIFEST).exists()]
+    return [path for _, _, path in sorted(found, reverse=True)]
 
 
 def load_newest(root: Path, report: Callable[[str], None]) -> tuple[Path, State] | None:
@@ -85,6 +85,34 @@ def load_newest(root: Path, report: Callable[[str], None]) -> tuple[Path, State]
     if candidates:
         raise CheckpointError(f"{root}: none of its {len(candidates)} checkpoints is whole")
     return None
+
+
+def set_aside_newer(root: Path, chosen: Path) -> None:
+    """Rename the checkpoints that are newer than `chosen`, all damaged, to `damaged-…`: they count no longer."""
+    found = checkpoints(root)
+    for path in found[: found.index(chosen)]:
+        aside = root / f"damaged-{path.name}"
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+
+
+def _write_all(folder: Path, state: State, env_steps: int) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    digests = {name: _write(folder / name, content) for name, content in _files(state)}
+    _write(folder / _MANIFEST, _json({"format": _FORMAT, "env_steps": env_steps, "sha256": digests}))
+    _sync(folder)
+
+
+def _put_in_place(finished: Path, final: Path) -> Path:
+    """Rename; at every moment there is a whole checkpoint of this number if there was one before."""
+    old = final.with_name(f"{final.name}.old")
+    if final.exists():
+        _delete(old)
+        final.rename(old)
+    finished.rename(final)
+    _delete(old)
+    return final
 
 
 def _files(state: State) -> Iterator[tuple[str, bytes]]:
@@ -141,12 +169,17 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _forget_old(root: Path, keep: int) -> None:
-    for path in checkpoints(root)[keep:]:
-        (path / _MANIFEST).unlink()  # first: half a deletion must not look like a checkpoint
-        shutil.rmtree(path)
+def _forget_old(root: Path, keep: int, just_written: Path) -> None:
+    older = [path for path in checkpoints(root) if path != just_written]
+    for path in older[keep - 1 :]:
+        _delete(path)
     for path in root.glob(".unfinished-*"):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _delete(checkpoint: Path) -> None:
+    (checkpoint / _MANIFEST).unlink(missing_ok=True)  # first: half a deletion must not look like a checkpoint
+    shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def _manifest(path: Path) -> dict[str, Any]:

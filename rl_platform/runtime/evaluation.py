@@ -3,18 +3,22 @@
 import json
 from collections import deque
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from gymnasium.error import DependencyNotInstalled
 
-from rl_platform.core.interfaces import StepResult
+from configs.schema import Config
+from rl_platform.core.interfaces import Policy, StepResult
 from rl_platform.core.seeding import derive_seed, derive_seeds
 from rl_platform.core.types import Episode
 from rl_platform.observability.video import write_video
 from rl_platform.runtime import build
-from rl_platform.runtime.evaluate import Games, mean_and_error, play
+from rl_platform.runtime.errors import blaming
 from rl_platform.runtime.load import make_trained_policy, read_run
+from rl_platform.runtime.play import Games, mean_and_error, play
 
 _MAX_ENVS = 20
 _EMULATOR_FPS = 60.0
@@ -45,26 +49,35 @@ class Report:
 def evaluate_run(path: Path, *, episodes: int, greedy: bool, video: bool, seed: int | None = None) -> Report:
     """Play `episodes` whole games with the policy of a run or checkpoint; results go to the run's `eval/` folder."""
     config, state, checkpoint = read_run(path)
+    folder = checkpoint.parent.parent / "eval"
+    with blaming(str(folder), OSError):
+        folder.mkdir(exist_ok=True)
     seed = config.run.seed if seed is None else seed
     policy = make_trained_policy(config, state, seed=derive_seed(seed, "eval policy"))
-    seeds = derive_seeds(seed, min(episodes, _MAX_ENVS), "eval")
-    env = build.make_env(config, seeds, render=video)
-    games = Games(episodes, env.num_envs)
-    stream = games.watch(play(policy, env, greedy=greedy))
-    folder = checkpoint.parent.parent / "eval"
-    folder.mkdir(exist_ok=True)
     name = f"{checkpoint.name}-{'greedy' if greedy else 'sampled'}"
     video_path = folder / f"{name}.mp4" if video else None
-    if video_path is None:
-        deque(stream, maxlen=0)
-    else:
-        write_video(
-            video_path, _pictures(stream, build.make_screen(config, env, seeds)), _EMULATOR_FPS / env.spec.frame_skip
-        )
-    env.close()
-    report = Report(checkpoint, greedy, tuple(games.played), *mean_and_error(games.played), video_path)
+    played = _played(config, policy, derive_seeds(seed, min(episodes, _MAX_ENVS), "eval"),
+                     episodes=episodes, greedy=greedy, video_path=video_path)  # fmt: skip
+    report = Report(checkpoint, greedy, tuple(played), *mean_and_error(played), video_path)
     _write(folder / f"{name}.json", report, seed)
     return report
+
+
+def _played(config: Config, policy: Policy, seeds: np.ndarray, *, episodes: int, greedy: bool,
+            video_path: Path | None) -> list[Episode]:  # fmt: skip
+    """Whole games in one environment for each seed; the first one's first game is shown in the video."""
+    with blaming(f"env.id {config.env.id}", ValueError):
+        env = build.make_env(config, seeds, render=video_path is not None)
+    games = Games(episodes, env.num_envs)
+    stream = games.watch(play(policy, env, greedy=greedy))
+    with closing(env):
+        if video_path is None:
+            deque(stream, maxlen=0)
+        else:
+            pictures = _pictures(stream, build.make_screen(config, env, seeds))
+            with blaming(f"--video of {config.env.id}", DependencyNotInstalled):
+                write_video(video_path, pictures, _EMULATOR_FPS / env.spec.frame_skip)
+    return games.played
 
 
 def _pictures(stream: Iterator[tuple[np.ndarray, StepResult]], screen: build.Screen) -> Iterator[np.ndarray]:

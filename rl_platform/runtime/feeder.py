@@ -6,13 +6,15 @@ collect ─(info)─► feeder          No image passes through here: the feeder
                                                                  └──(weights reference)──► next collect
 """
 
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import ray
-from ray.exceptions import ObjectLostError
+from ray.exceptions import ObjectLostError, RayError
 
 from rl_platform.core.types import RolloutInfo, ShardStatus, UpdateInfo
+from rl_platform.runtime.ray_actors import reason
 from rl_platform.runtime.rollout_group import RolloutGroup
 from rl_platform.runtime.throttle import Throttle
 
@@ -34,6 +36,8 @@ class Feeder:
       batches_ahead: updates asked of the learner at once; beyond the first, their batches are assembled and fetched
         while it works.
       weights, version: the learner's present weights, and their version.
+
+    Its methods raise RuntimeError when the learner or the replay actor failed; rollout actors may.
     """
 
     def __init__(self, *, rollouts: RolloutGroup, shard: Any, learner: Any, throttle: Throttle, batches_ahead: int,
@@ -42,16 +46,18 @@ class Feeder:
         self._throttle, self._batches_ahead, self._listener = throttle, batches_ahead, listener
         self._weights, self._version = weights, version
         self._updates_begun = version
-        self._updates_in_flight = 0
+        self.updates_in_flight = 0
         self._inserts_in_flight = 0
         self._batches_taken = 0
         self._queued = 0
+        self._recounting = False
         self._handlers: dict[ray.ObjectRef, Callable[[ray.ObjectRef], None]] = {}
 
     def step(self, timeout_s: float) -> None:
         """Hand out work, wait for the next thing to finish (at most `timeout_s`), and deal with it."""
-        self._ask_for_updates()
-        self._ask_for_rollouts()
+        if not self._recounting:
+            self._ask_for_updates()
+            self._ask_for_rollouts()
         waiting = [*self._handlers, *self._rollouts.pending()]
         ready, _ = ray.wait(waiting, num_returns=1, timeout=timeout_s, fetch_local=False)
         for ref in ready:
@@ -60,12 +66,15 @@ class Feeder:
 
     def ask_for_state(self, deliver: Callable[[dict[str, Any]], None]) -> None:
         """Have the learner's full state delivered between two updates, without stopping it."""
-        self._handlers[self._learner.state.remote()] = lambda ref: deliver(ray.get(ref))
+        self._handlers[self._learner.state.remote()] = lambda ref: deliver(_get(ref, "learner"))
 
-    def finish_updates(self) -> None:
-        """Wait for the updates in flight, and begin no more."""
+    def finish_updates(self, limit_s: float) -> None:
+        """Wait for the updates in flight, and begin no more; RuntimeError if that takes longer than `limit_s`."""
+        give_up = time.monotonic() + limit_s
         while self._handlers:
-            ready, _ = ray.wait(list(self._handlers), num_returns=1)
+            ready, _ = ray.wait(list(self._handlers), num_returns=1, timeout=max(0.0, give_up - time.monotonic()))
+            if not ready:
+                raise RuntimeError(f"the updates in flight did not end within {limit_s:.0f} s")
             self._handlers.pop(ready[0])(ready[0])
 
     def _ask_for_rollouts(self) -> None:
@@ -78,12 +87,12 @@ class Feeder:
             self._rollouts.collect(actor, self._weights)
 
     def _ask_for_updates(self) -> None:
-        while self._queued >= self._throttle.batch_columns and self._updates_in_flight < self._batches_ahead:
+        while self._queued >= self._throttle.batch_columns and self.updates_in_flight < self._batches_ahead:
             batch = self._shard.next_batch.remote(self._updates_begun)
             info, weights = self._learner.update.remote(batch)
             self._handlers[info] = lambda ref, weights=weights: self._on_update(ref, weights)
             self._updates_begun += 1
-            self._updates_in_flight += 1
+            self.updates_in_flight += 1
             self._batches_taken += 1
             self._queued -= self._throttle.batch_columns
 
@@ -101,19 +110,45 @@ class Feeder:
     def _on_insert(self, ref: ray.ObjectRef, batches_taken_before: int) -> None:
         self._inserts_in_flight -= 1
         try:
-            status: ShardStatus = ray.get(ref)
+            status: ShardStatus = _get(ref, "replay actor")
         except ObjectLostError:
             self._rollouts.unrolls_lost += 1  # its node went away with the unroll
             return
         self._listener.add_shard(status)
+        self._count(status, batches_taken_before)
+
+    def _count(self, status: ShardStatus, batches_taken_before: int) -> None:
         taken_since = self._batches_taken - batches_taken_before
         self._queued = status.columns - taken_since * self._throttle.batch_columns
 
+    def _recount(self) -> None:
+        """Ask how much waits in the shard, and hand out no work before it is known."""
+        self._recounting = True
+        taken = self._batches_taken
+
+        def on_status(ref: ray.ObjectRef) -> None:
+            self._recounting = False
+            self._count(_get(ref, "replay actor"), taken)
+
+        self._handlers[self._shard.status.remote()] = on_status
+
     def _on_update(self, ref: ray.ObjectRef, weights: ray.ObjectRef) -> None:
-        self._updates_in_flight -= 1
-        info: UpdateInfo | None = ray.get(ref)
-        if info is None:  # the batch's columns had gone stale
+        self.updates_in_flight -= 1
+        info: UpdateInfo | None = _get(ref, "learner")
+        if info is None:  # too many of the batch's columns had gone stale: fewer wait than were counted
             self._updates_begun -= 1
+            self._recount()
             return
         self._weights, self._version = weights, info.version
         self._listener.add_update(info)
+
+
+def _get(ref: ray.ObjectRef, asked: str) -> Any:
+    """What an actor answers; RuntimeError naming the one that failed: the actor asked, or the shard that feeds it."""
+    try:
+        return ray.get(ref)
+    except ObjectLostError:
+        raise
+    except RayError as error:
+        failed = "replay actor" if "input arguments" in str(error) else asked
+        raise RuntimeError(f"the {failed} failed: {reason(error)}") from error

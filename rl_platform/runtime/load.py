@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from actors.policy import TorchPolicy
 from configs.loader import load_config
 from configs.schema import Config
+from rl_platform.core.flat import FlatParameters
 from rl_platform.core.types import Weights
 from rl_platform.runtime import build
 from rl_platform.runtime.checkpoint import State, load_checkpoint, load_newest
-from rl_platform.runtime.errors import InputError
+from rl_platform.runtime.errors import InputError, blaming
+from rl_platform.runtime.preflight import environment_spec
 
 
 class LoadedPolicy:
@@ -38,8 +41,9 @@ def load_policy(run_or_checkpoint: str | Path, *, seed: int | None = None) -> Lo
 
 def read_run(path: Path) -> tuple[Config, State, Path]:
     """Config, state and checkpoint folder of a run or of one of its checkpoints."""
+    path = path.resolve()  # "." and "100", said inside a run's folder, have the run as a parent too
     is_checkpoint = (path / "manifest.json").exists()
-    run_dir = path.resolve().parent.parent if is_checkpoint else path
+    run_dir = path.parent.parent if is_checkpoint else path
     if not (run_dir / "config.yaml").exists():
         raise InputError(f"{path} is neither a run's folder nor a checkpoint in one")
     config = load_config(str(run_dir / "config.yaml"))
@@ -52,11 +56,18 @@ def read_run(path: Path) -> tuple[Config, State, Path]:
 
 
 def make_trained_policy(config: Config, state: State, *, seed: int) -> TorchPolicy:
-    """A policy that acts with the weights of a checkpoint."""
-    spec = build.env_spec(config)
-    learner = build.make_learner(config, spec)
-    learner.load_state_dict(state)
-    weights: Weights = learner.weights()
+    """A policy that acts with the weights of a checkpoint, on the CPU where the run's device is not there."""
+    config = _on_present_device(config)
+    spec = environment_spec(config)
+    network = build.make_network(config, spec)
+    with blaming("the checkpoint does not fit its run's config.yaml", RuntimeError):
+        network.load_state_dict({name: torch.tensor(array) for name, array in state["model"].items()})
     policy = build.make_policy(config, spec, seed=seed)
-    policy.load(weights)
+    policy.load(Weights(state["updates"], FlatParameters(network).numpy()))
     return policy
+
+
+def _on_present_device(config: Config) -> Config:
+    if torch.cuda.is_available():
+        return config
+    return config.model_copy(update={"actors": config.actors.model_copy(update={"device": "cpu"})})

@@ -8,12 +8,20 @@ from typing import Any, NamedTuple
 
 import ray
 import torch
+from ray.exceptions import RayActorError, RayError
 
 from actors.rollout_worker import RolloutWorker
 from learners.learner import Learner
 from replay.shard import ReplayShard
 from rl_platform.core.allocator import keep_freed_memory
 from rl_platform.core.types import Batch, RolloutInfo, ShardStatus, Unroll, UpdateInfo, Weights
+
+
+def reason(error: RayError) -> str:
+    """One line of an actor's error: the exception that it raised, or how it ended when it died."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    died = isinstance(error, RayActorError) and "creation task" not in lines[0]
+    return f"it died ({lines[0]})" if died else lines[-1]
 
 
 class Whereabouts(NamedTuple):

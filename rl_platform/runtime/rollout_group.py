@@ -6,14 +6,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError
+from ray.exceptions import RayError
 
 from rl_platform.core.types import RolloutInfo
+from rl_platform.runtime.ray_actors import Whereabouts, reason
 
 _ANSWER_S = 5.0
 """How long an actor that seems to hang may take to say where it is."""
 _START_S = 120.0
-"""How long an actor may take to start and to finish its first unroll before it is asked."""
+"""The same for one that may still be starting: until its environments are built it cannot answer."""
+_LOOK_EVERY_S = 0.2
 
 
 class _Call(NamedTuple):
@@ -28,12 +30,17 @@ class _Member:
         self.handle = handle
         self.incarnation = incarnation
         self.calls: deque[_Call] = deque()
+        self.question: ray.ObjectRef | None = None
         self.heard = time.monotonic()
         self.started = False
 
     def silent_s(self) -> float:
-        """Seconds since its last sign of life, the allowance for starting deducted."""
-        return time.monotonic() - self.heard - (0.0 if self.started else _START_S)
+        """Seconds since its last sign of life."""
+        return time.monotonic() - self.heard
+
+    def live(self) -> None:
+        """It gave a sign of life."""
+        self.heard, self.started, self.question = time.monotonic(), True, None
 
 
 class RolloutGroup:
@@ -43,29 +50,25 @@ class RolloutGroup:
       create: (actor, incarnation) → handle of a new rollout actor.
       count: number of actors.
       first_incarnation: incarnations start here; a resumed run passes one that was never used.
-      calls_in_flight: unrolls asked of one actor ahead of time, so that it never waits for the feeder.
+      unrolls_in_flight: unrolls asked of one actor at once; with two it never waits for the feeder.
       step_timeout_s: an environment call longer than this is a hang.
       max_restarts_in_a_row: an actor replaced this often without finishing an unroll fails the run.
       report: takes one line for people about every replacement.
     """
 
-    def __init__(self, create: Callable[[int, int], Any], *, count: int, first_incarnation: int, calls_in_flight: int,
+    def __init__(self, create: Callable[[int, int], Any], *, count: int, first_incarnation: int, unrolls_in_flight: int,
                  step_timeout_s: float, max_restarts_in_a_row: int, report: Callable[[str], None]):  # fmt: skip
         self._create = create
-        self._calls_in_flight = calls_in_flight
+        self._unrolls_in_flight = unrolls_in_flight
         self._step_timeout_s = step_timeout_s
         self._max_in_a_row = max_restarts_in_a_row
         self._report = report
         self._in_a_row = [0] * count
         self._owner_of: dict[ray.ObjectRef, int] = {}
         self._members = [_Member(create(actor, first_incarnation), first_incarnation) for actor in range(count)]
+        self._next_look = 0.0
         self.restarted = 0
         self.unrolls_lost = 0
-
-    @property
-    def next_incarnation(self) -> int:
-        """An incarnation that no actor has used."""
-        return 1 + max(member.incarnation for member in self._members)
 
     @property
     def in_flight(self) -> int:
@@ -78,7 +81,7 @@ class RolloutGroup:
 
     def free(self) -> list[int]:
         """Actors that may be asked for another unroll, those with the fewest calls in flight first."""
-        able = [a for a, member in enumerate(self._members) if len(member.calls) < self._calls_in_flight]
+        able = [a for a, member in enumerate(self._members) if len(member.calls) < self._unrolls_in_flight]
         return sorted(able, key=lambda actor: len(self._members[actor].calls))
 
     def collect(self, actor: int, weights: ray.ObjectRef) -> None:
@@ -99,38 +102,47 @@ class RolloutGroup:
         try:
             info = ray.get(info_ref)
         except RayError as error:
-            self._replace(actor, _reason(error))
+            self._replace(actor, reason(error))
             return None
         del self._owner_of[info_ref]
         call = next(call for call in member.calls if call.info == info_ref)
         member.calls.remove(call)
-        member.heard, member.started = time.monotonic(), True
+        member.live()
         self._in_a_row[actor] = 0
         return info, call.unroll
 
     def replace_hanging(self) -> None:
         """Ask actors that have been silent for long where they are; replace those stuck in an environment."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_EVERY_S
         for actor, member in enumerate(self._members):
-            if member.calls and member.silent_s() > self._step_timeout_s:
-                self._question(actor)
+            if member.question is not None:
+                self._listen(actor, member, member.question)
+            elif member.calls and member.silent_s() > self._step_timeout_s:
+                member.question = member.handle.whereabouts.remote()
 
     def close(self) -> None:
         """End every actor."""
         for member in self._members:
             ray.kill(member.handle)
 
-    def _question(self, actor: int) -> None:
-        member = self._members[actor]
+    def _listen(self, actor: int, member: _Member, question: ray.ObjectRef) -> None:
+        """Deal with the answer, or with there being none, without waiting for it."""
+        if not ray.wait([question], timeout=0)[0]:
+            if member.silent_s() > self._step_timeout_s + (_ANSWER_S if member.started else _START_S):
+                self._replace(actor, f"{_phase(member)}: no answer for {member.silent_s():.0f} s")
+            return
         try:
-            place = ray.get(member.handle.whereabouts.remote(), timeout=_ANSWER_S)
-        except GetTimeoutError:
-            self._replace(actor, f"did not answer for {self._step_timeout_s + _ANSWER_S:.0f} s")
+            place: Whereabouts = ray.get(question)
         except RayError as error:
-            self._replace(actor, _reason(error))
+            self._replace(actor, reason(error))
+            return
+        if place.env_call_s > self._step_timeout_s:
+            self._replace(actor, f"{place.env} has not returned for {place.env_call_s:.0f} s:\n{place.stack}")
         else:
-            member.heard = time.monotonic() - min(place.env_call_s, self._step_timeout_s)
-            if place.env_call_s > self._step_timeout_s:
-                self._replace(actor, f"{place.env} has not returned for {place.env_call_s:.0f} s:\n{place.stack}")
+            member.live()
+            member.heard -= place.env_call_s
 
     def _replace(self, actor: int, reason: str) -> None:
         old = self._members[actor]
@@ -147,8 +159,5 @@ class RolloutGroup:
         self._members[actor] = _Member(self._create(actor, incarnation), incarnation)
 
 
-def _reason(error: RayError) -> str:
-    """One line of an actor's error: the exception that it raised, or how it ended when it died."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    died = isinstance(error, RayActorError) and "creation task" not in lines[0]
-    return f"it died ({lines[0]})" if died else lines[-1]
+def _phase(member: _Member) -> str:
+    return "while it collected" if member.started else "while it started and built its environments"

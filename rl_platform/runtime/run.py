@@ -1,13 +1,9 @@
 """One run: its folder, its statistics, its checkpoints, and when it ends. Both wirings report to it."""
 
-import logging
 import threading
 import time
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.logging import RichHandler
 
 from configs.schema import Config
 from rl_platform.core.types import RolloutInfo, ShardStatus, UpdateInfo
@@ -17,9 +13,9 @@ from rl_platform.observability.progress import Progress
 from rl_platform.observability.progress_view import Budget
 from rl_platform.observability.writers import RunWriters
 from rl_platform.runtime.checkpoint import State, save_checkpoint
+from rl_platform.runtime.launch import Launch
+from rl_platform.runtime.run_log import RunConsole, close_log, log, open_log
 from rl_platform.runtime.stop import StopRequest
-
-log = logging.getLogger("rl_platform")
 
 
 class Run:
@@ -28,22 +24,21 @@ class Run:
     Args:
       directory: the run's folder.
       frame_skip: emulator frames in an env step.
-      restored: the checkpoint's `run` section when the run goes on from one.
+      launch: what it starts from.
+      stop: whether somebody asked it to end.
     """
 
-    def __init__(self, config: Config, directory: Path, *, frame_skip: int, restored: State | None):
+    def __init__(self, config: Config, directory: Path, *, frame_skip: int, launch: Launch, stop: StopRequest):
         self._config, self._directory = config, directory
         self._lock = threading.RLock()
         self._statistics = RunStatistics(frame_skip=frame_skip)
         self._env_steps = 0
         self._collected = 0
         self._counted = {"unrolls_lost": 0, "actors_restarted": 0}
-        if restored is not None:
-            self._statistics.load_state_dict(restored["statistics"])
-            self._env_steps = self._collected = restored["env_steps"]
-        self.first_incarnation = 0 if restored is None else restored["next_incarnation"]
-        """Rollout actors of this launch begin with it, so that none repeats the seeds of an earlier launch."""
-        self.next_incarnation = self.first_incarnation + 1
+        if launch.restored is not None:
+            self._statistics.load_state_dict(launch.restored["run"]["statistics"])
+            self._env_steps = self._collected = launch.restored["run"]["env_steps"]
+        self._launch_number, self.first_incarnation = launch.number, launch.first_incarnation
         self._writers = RunWriters(
             directory, tensorboard=config.logging.tensorboard, restored_env_steps=self._env_steps
         )
@@ -53,13 +48,16 @@ class Run:
             title=str(directory),
             mode=config.logging.progress,
             plain_every_s=config.logging.every_s,
-            console=Console(),
+            console=RunConsole(),
         )
-        self._log_handlers = _log_to(directory / "log.txt", self._progress.console)
+        self._log_handlers = open_log(directory / "log.txt", self._progress.console)
         self._began: float | None = None
         self._next_row = self._next_checkpoint = time.monotonic()
         self._next_checkpoint += config.run.checkpoint_every_s
-        self.stop = StopRequest(directory)
+        self.stop = stop
+        self._writers.write_summary(self._statistics.summary("running"))
+        for note in launch.notes:
+            log.info("%s", note)
 
     def add_rollout(self, info: RolloutInfo) -> None:
         """An unroll was collected."""
@@ -118,22 +116,30 @@ class Run:
         return True
 
     def save(self, learner_state: State, status: str = "running") -> Path | None:
-        """Write a checkpoint and the summary. A disk that refuses is reported; the last good checkpoint stays."""
+        """Write a checkpoint, then the summary. None if the disk refuses: the last good checkpoint stays.
+
+        The state of a failed run is kept only if something was learned: without a checkpoint its folder can be reused.
+        """
+        env_steps = int(learner_state["env_steps"])
+        if status == "failed" and not learner_state["updates"]:
+            return None
         with self._lock:
-            env_steps = int(learner_state["env_steps"])
             run_state = {
                 "env_steps": env_steps,
-                "next_incarnation": self.next_incarnation,
+                "launch": self._launch_number,
                 "statistics": self._statistics.state_dict(),
             }
-            self._writers.write_summary(self._statistics.summary(status))
-        root = self._directory / "checkpoints"
+            summary = self._statistics.summary(status)
+        path = self._save(learner_state | {"run": run_state}, env_steps)
+        self._writers.write_summary(summary)
+        return path
+
+    def _save(self, state: State, env_steps: int) -> Path | None:
+        root, keep = self._directory / "checkpoints", self._config.run.keep_checkpoints
         try:
-            return save_checkpoint(
-                root, learner_state | {"run": run_state}, env_steps=env_steps, keep=self._config.run.keep_checkpoints
-            )
+            return save_checkpoint(root, state, env_steps=env_steps, keep=keep)
         except OSError as error:
-            log.error("checkpoint at %d env steps not written (%s); the run goes on", env_steps, error)
+            log.error("checkpoint at %d env steps not written (%s)", env_steps, error)
             return None
 
     def finish(self, status: str) -> dict[str, Any]:
@@ -144,28 +150,20 @@ class Run:
         self._writers.write_summary(summary)
         self._writers.close()
         self._progress.close()
+        self._draw_curve()
+        close_log(self._log_handlers)
+        return summary
+
+    def _draw_curve(self) -> None:
+        if self._began is None:
+            return  # nothing new to draw
         try:
             write_curve([self._directory], self._directory / "curve.png")
         except OSError as error:
             log.error("curve.png not written (%s)", error)
-        for handler in self._log_handlers:
-            log.removeHandler(handler)
-            handler.close()
-        self.stop.release()
-        return summary
 
     def _write_row(self) -> None:
         with self._lock:
             row = self._statistics.row()
         self._writers.write_row(row)
         self._progress.update(row)
-
-
-def _log_to(path: Path, console: Console) -> list[logging.Handler]:
-    to_file = logging.FileHandler(path)
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    handlers = [to_file, RichHandler(console=console, show_path=False)]
-    log.setLevel(logging.INFO)
-    for handler in handlers:
-        log.addHandler(handler)
-    return handlers

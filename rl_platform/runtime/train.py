@@ -7,19 +7,23 @@ from typing import Any
 
 import torch
 
-from configs.explain import to_yaml
 from configs.schema import Config
 from rl_platform.core.allocator import keep_freed_memory
 from rl_platform.core.spec import EnvSpec
 from rl_platform.runtime import build
-from rl_platform.runtime.checkpoint import State, checkpoints, load_newest
+from rl_platform.runtime.checkpoint import State
 from rl_platform.runtime.errors import InputError
 from rl_platform.runtime.inline import run_overlapped, run_serial
+from rl_platform.runtime.launch import open_launch
+from rl_platform.runtime.preflight import preflight
 from rl_platform.runtime.run import Run, log
+from rl_platform.runtime.stop import StopRequest
 
 
-def run_directory(config: Config) -> Path:
-    """The folder that `run.dir` names, its placeholders filled in."""
+def run_directory(config: Config, *, resume: bool = False) -> Path:
+    """The folder that `run.dir` names, its placeholders filled in; InputError for a new folder to resume in."""
+    if resume and "<timestamp>" in config.run.dir:
+        raise InputError("--resume needs the run's folder: name it with --run.dir DIR")
     timestamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     name = config.run.dir.replace("<env>", re.sub(r"[^\w.-]+", "_", config.env.id)).replace("<timestamp>", timestamp)
     return Path(name)
@@ -28,29 +32,40 @@ def run_directory(config: Config) -> Path:
 def train(config: Config, directory: Path, *, resume: bool = False) -> tuple[dict[str, Any], int]:
     """Train as `config` says; returns the run's summary and the process's exit status.
 
-    Exit status: 0 done, or ended by `rl-platform stop`; 1 failed; 128 + signal when a signal ended it. A run that ends
-    in any way but by failing leaves a checkpoint.
+    Exit status: 0 done, or ended by `rl-platform stop`; 1 failed, or its last state could not be saved; 128 + signal
+    when a signal ended it. A run leaves a checkpoint of its last state however it ends, if anything was learned and
+    the learner can still be asked.
+
+    Raises:
+      InputError: the config, the folder or the machine do not go together; no checkpoint or row was touched.
     """
-    restored = _restored(directory, resume)
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "config.yaml").write_text(to_yaml(config))
-    keep_freed_memory()
-    torch.set_num_threads(config.run.torch_threads)
-    spec = build.env_spec(config)
-    run = Run(config, directory, frame_skip=spec.frame_skip, restored=restored and restored.pop("run"))
-    run.stop.install()
-    try:
-        state = _train(config, spec, restored, run)
-    except Exception:
-        log.exception("the run failed")
+    spec = preflight(config)
+    with StopRequest(directory) as stop:
+        launch = open_launch(config, directory, resume=resume)
+        keep_freed_memory()
+        torch.set_num_threads(config.run.torch_threads)
+        run = Run(config, directory, frame_skip=spec.frame_skip, launch=launch, stop=stop)
+        try:
+            state = _train(config, spec, launch.restored, run)
+        except InputError:
+            run.finish("failed")
+            raise
+        except Exception:
+            log.exception("the run failed")
+            return run.finish("failed"), 1
+        return _end(run, state)
+
+
+def _end(run: Run, state: State | None) -> tuple[dict[str, Any], int]:
+    """Save the last state (None: nothing was trained) and say how the run ended."""
+    status = "stopped" if state is None or run.stop.made() else "done"
+    if state is not None and run.save(state, status) is None:
+        log.error("the last state of the run is lost")
         return run.finish("failed"), 1
-    number = run.stop.signal
-    status = "done" if number is None and not run.stop.by_file else "stopped"
-    run.save(state, status)
-    return run.finish(status), 0 if number is None else 128 + number
+    return run.finish(status), 0 if run.stop.signal is None else 128 + run.stop.signal
 
 
-def _train(config: Config, spec: EnvSpec, restored: State | None, run: Run) -> State:
+def _train(config: Config, spec: EnvSpec, restored: State | None, run: Run) -> State | None:
     if config.cluster.mode == "ray":
         from rl_platform.runtime.ray_run import train_over_ray  # Ray is not needed, nor imported, for inline runs
 
@@ -64,27 +79,17 @@ def _train_inline(config: Config, spec: EnvSpec, restored: State | None, run: Ru
         learner.load_state_dict(restored)
     shard = build.make_shard(config)
     workers = [build.make_worker(config, actor, run.first_incarnation) for actor in range(config.actors.count)]
+    limit_s = config.actors.step_timeout_s
     try:
         if config.cluster.pipeline == "serial":
-            run_serial(workers, shard, learner, run)
+            run_serial(workers, shard, learner, run, step_timeout_s=limit_s)
         else:
-            run_overlapped(workers, shard, learner, run, build.throttle(config))
+            run_overlapped(workers, shard, learner, run, build.throttle(config), step_timeout_s=limit_s)
+    except Exception:
+        run.save(learner.state_dict(), "failed")
+        raise
     finally:
         for worker in workers:
-            worker.close()
+            if not worker.stuck()[0]:  # an environment that hangs is left behind: closing it may hang too
+                worker.close()
     return learner.state_dict()
-
-
-def _restored(directory: Path, resume: bool) -> State | None:
-    root = directory / "checkpoints"
-    if not resume:
-        if checkpoints(root) or (directory / "metrics.jsonl").exists():
-            raise InputError(f"{directory} already holds a run: continue it with --resume, or name another --run.dir")
-        return None
-    found = load_newest(root, log.warning)
-    if found is None:
-        log.warning("%s holds no checkpoint to resume from: starting anew", directory)
-        return None
-    path, state = found
-    log.info("resuming from %s", path)
-    return state

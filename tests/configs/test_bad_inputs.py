@@ -46,6 +46,8 @@ BAD_SETTINGS = {
     "cluster: {mode: inline, gpus_per_learner: 1}": ["cluster.gpus_per_learner is for Ray"],
     "learner: {device: cuda}": ["learner.device cuda", "cluster.gpus_per_learner"],
     "{learner: {device: cpu}, cluster: {gpus_per_learner: 1}}": ["learner.device cpu", "set it to 0"],
+    "actors: {unrolls_in_flight: 0}": ["actors.unrolls_in_flight: must be an integer, at least 1, at most 64", "not 0"],
+    "cluster: {replay_cpus: -1}": ["cluster.replay_cpus: must be a number, at least 0 (logical CPUs), not -1"],
     "actors: {device: cuda}": ["actors.device cuda"],
     "model: {encoder: {kind: mlp}}": ["model.encoder.kind mlp", "set model.encoder.kind to nature_cnn"],
     "model: {encoder: {kind: mlp, hidden: [0]}}": ["model.encoder.hidden.0: must be", "at least 1"],
@@ -58,7 +60,6 @@ BAD_SETTINGS = {
     "env: {backend: gymnasium, id: ALE/Pong-v5}": ["env.id: ", "set env.backend to ale"],
     "env: {backend: gymnasium, id: CartPole-v1, kwargs: {a: [1]}}": ["env.kwargs.a: must be a number, text"],
     "env: {backend: gymnasium, id: CartPole-v1, kwargs: {id: x}}": ["env.kwargs: id"],
-    "env: {backend: gymnasium, id: CartPole-v1}": ["nature_cnn does not fit env.backend gymnasium"],
     "{run: {seed: -1}, actors: {count: 0}}": ["run.seed", "(and 1 more)"],
 }
 

@@ -39,6 +39,12 @@ def test_frozen():
         config.run.seed = 3
 
 
+def test_defaults_of_a_run():
+    config = load_config("atari/breakout_impala")
+    assert (config.run.total_env_steps, Config(env=config.env).run.total_env_steps) == (10_000_000, 10_000_000)
+    assert (config.actors.unrolls_in_flight, config.actors.step_timeout_s, config.cluster.replay_cpus) == (2, 30.0, 0.0)
+
+
 def test_survives_pickling():
     config = load_config("classic/cartpole_impala", ["--env.kwargs.sutton_barto_reward", "true"])
     assert pickle.loads(pickle.dumps(config)) == config
@@ -59,6 +65,13 @@ def test_explain_gives_type_range_unit_default_and_sentence():
     entry = text[text.index("learner.batch_columns") :].splitlines()[:3]
     assert entry[1] == "    an integer, at least 1, at most 65,536 (columns); default 32"
     assert entry[2] == "    Columns in a batch; a column is one environment's unroll."
+
+
+def test_explain_of_the_unrolls_in_flight():
+    text = explain()
+    entry = text[text.index("actors.unrolls_in_flight") :].splitlines()[:3]
+    assert entry[1] == "    an integer, at least 1, at most 64 (unrolls); default 2"
+    assert entry[2].startswith("    Unrolls asked of a rollout actor at once")
 
 
 def test_schedules_mean_what_the_core_means():

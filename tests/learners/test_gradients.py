@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from learners.gradients import clip_by_norm, is_finite
+from learners.gradients import clip_by_norm
 
 
 def test_long_gradients_are_scaled_to_the_bound():
@@ -53,9 +53,7 @@ def test_parameters_that_view_the_vector_are_clipped_with_it():
 
 @pytest.mark.parametrize("fault", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("index", [0, 500, 999])
-def test_one_bad_element_is_found(fault, index):
+def test_one_bad_element_shows_in_the_norm(fault, index):
     gradient = torch.randn(1000, generator=torch.Generator().manual_seed(0))
-    assert is_finite(gradient)
     gradient[index] = fault
-    assert not is_finite(gradient)
-    assert not is_finite(clip_by_norm(gradient, 40.0))
+    assert not clip_by_norm(gradient, 40.0).isfinite()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.build import build_actor_critic
+from models.build import build_actor_critic, check_encoder
 from rl_platform.core.flat import FlatParameters
 from rl_platform.core.spec import ActionSpec, EnvSpec
 
@@ -80,9 +80,23 @@ def test_initial_weights_are_orthogonal_with_the_stated_gains():
 
 
 @pytest.mark.parametrize(
-    ("environment", "encoder"),
-    [(VECTORS, NATURE), (spec((4, 84, 84), "float32"), NATURE), (spec((3, 30, 84), "uint8"), NATURE), (IMAGES, MLP)],
+    ("environment", "kind", "remedy"),
+    [
+        (VECTORS, "nature_cnn", "nature_cnn cannot read; set model.encoder.kind to mlp"),
+        (spec((128,), "uint8"), "nature_cnn", "nature_cnn cannot read; set model.encoder.kind to mlp"),
+        (IMAGES, "mlp", "mlp cannot read; set model.encoder.kind to nature_cnn"),
+        (spec((4, 84, 84), "float32"), "nature_cnn", "no encoder can read .*nature_cnn needs uint8 images"),
+        (spec((3, 30, 84), "uint8"), "nature_cnn", "at least 36 × 36, mlp needs vectors.*; choose another env.id"),
+        (spec((210, 160), "uint8"), "mlp", r"test has observations of uint8 \(210, 160\), which no encoder can read"),
+    ],
 )
-def test_observations_that_do_not_fit_are_refused(environment: EnvSpec, encoder: dict):
-    with pytest.raises(ValueError, match=r"choose another model\.encoder\.kind"):
-        build_actor_critic(environment, encoder=encoder, seed=0)
+def test_an_encoder_that_cannot_read_the_observations_is_refused(environment: EnvSpec, kind: str, remedy: str):
+    for refuse in (check_encoder, lambda spec, kind: build_actor_critic(spec, encoder={"kind": kind}, seed=0)):
+        with pytest.raises(ValueError, match=remedy):
+            refuse(environment, kind)
+
+
+@pytest.mark.parametrize(("shape", "dtype", "kind"), [((3, 36, 36), "uint8", "nature_cnn"), ((1,), "uint8", "mlp")])
+def test_an_encoder_that_can_read_the_observations_is_accepted(shape: tuple[int, ...], dtype: str, kind: str):
+    check_encoder(spec(shape, dtype), kind)
+    assert build_actor_critic(spec(shape, dtype), encoder={"kind": kind}, seed=0).encoder.embedding > 0

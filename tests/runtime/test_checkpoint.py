@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,14 @@ import textwrap
 import numpy as np
 import pytest
 
-from rl_platform.runtime.checkpoint import CheckpointError, checkpoints, load_checkpoint, load_newest, save_checkpoint
+from rl_platform.runtime.checkpoint import (
+    CheckpointError,
+    checkpoints,
+    load_checkpoint,
+    load_newest,
+    save_checkpoint,
+    set_aside_newer,
+)
 
 
 def state(number: int) -> dict:
@@ -40,10 +49,66 @@ def test_round_trip(tmp_path):
     assert_equal(load_checkpoint(path), state(7))
 
 
+def names(root) -> list[str]:
+    return [path.name for path in checkpoints(root)]
+
+
 def test_only_the_newest_are_kept(tmp_path):
-    for number in (5, 20, 100, 9):
+    for number in (5, 20, 100):
         save_checkpoint(tmp_path, state(number), env_steps=number, keep=2)
-    assert [path.name for path in checkpoints(tmp_path)] == ["100", "20"]
+    assert names(tmp_path) == ["100", "20"]
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(1, ["9"]), (2, ["100", "9"])])
+def test_the_one_just_written_is_kept_whatever_its_number(tmp_path, keep, kept):
+    for number in (20, 100, 9):
+        save_checkpoint(tmp_path, state(number), env_steps=number, keep=keep)
+    assert names(tmp_path) == kept
+
+
+def test_a_replaced_checkpoint_counts_until_the_new_one_is_in_place(tmp_path):
+    path = save_checkpoint(tmp_path, state(7), env_steps=7, keep=1)
+    path.rename(tmp_path / "7.old")  # killed between the two renames
+    found, loaded = load_newest(tmp_path, pytest.fail)
+    assert (found.name, loaded["counters"]["env_steps"]) == ("7.old", 7)
+    save_checkpoint(tmp_path, state(8), env_steps=7, keep=1)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["7"]
+    assert load_checkpoint(path)["counters"]["env_steps"] == 8
+
+
+def test_one_left_over_beside_its_replacement_is_cleared_away(tmp_path):
+    path = save_checkpoint(tmp_path, state(7), env_steps=7, keep=1)
+    shutil.copytree(path, tmp_path / "7.old")  # killed before the deletion
+    assert names(tmp_path) == ["7", "7.old"]
+    save_checkpoint(tmp_path, state(8), env_steps=7, keep=1)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["7"]
+    assert load_checkpoint(path)["counters"]["env_steps"] == 8
+
+
+def test_damaged_newer_ones_are_set_aside(tmp_path):
+    for number in (1, 2, 3):
+        path = save_checkpoint(tmp_path, state(number), env_steps=number, keep=3)
+        if number > 1:
+            _damage(path / "state.json", "flip")
+    found, _ = load_newest(tmp_path, lambda line: None)
+    set_aside_newer(tmp_path, found)
+    assert names(tmp_path) == ["1"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["1", "damaged-2", "damaged-3"]
+
+
+def test_a_save_that_the_disk_refuses_leaves_what_was_there(tmp_path):
+    """As on a full disk: no file may be larger than 1 kB."""
+    save_checkpoint(tmp_path, state(1), env_steps=1, keep=1)
+    large = state(2) | {"large": {"array": np.zeros(1000)}}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_checkpoint(tmp_path, large, env_steps=2, keep=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
+    assert_equal(load_checkpoint(tmp_path / "1"), state(1))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"])
@@ -88,7 +153,8 @@ def test_a_manifest_cannot_name_files_outside(tmp_path):
         load_checkpoint(path)
 
 
-def test_killed_at_any_time_leaves_only_whole_checkpoints(tmp_path):
+@pytest.mark.parametrize("env_steps", ["number", "1"], ids=["growing", "equal"])
+def test_killed_at_any_time_leaves_only_whole_checkpoints(tmp_path, env_steps):
     script = textwrap.dedent(
         """
         import itertools, sys
@@ -97,10 +163,10 @@ def test_killed_at_any_time_leaves_only_whole_checkpoints(tmp_path):
         from rl_platform.runtime.checkpoint import save_checkpoint
         for number in itertools.count(int(sys.argv[2])):
             state = {"model": {"weight": np.full(20_000, number, np.float32)}, "number": number}
-            save_checkpoint(Path(sys.argv[1]), state, env_steps=number, keep=2)
+            save_checkpoint(Path(sys.argv[1]), state, env_steps=ENV_STEPS, keep=2)
             print(number, flush=True)
         """
-    )
+    ).replace("ENV_STEPS", env_steps)
     written = 0
     for attempt in range(5):
         command = [sys.executable, "-c", script, str(tmp_path), str(written + 1)]
@@ -111,6 +177,7 @@ def test_killed_at_any_time_leaves_only_whole_checkpoints(tmp_path):
         process.wait()
         process.stdout.close()
         path, loaded = load_newest(tmp_path, pytest.fail)
-        assert int(path.name) >= written and loaded["number"] == int(path.name)
+        assert loaded["number"] >= written
+        assert env_steps == "1" or path.name == str(loaded["number"])
         np.testing.assert_array_equal(loaded["model"]["weight"], np.full(20_000, loaded["number"], np.float32))
-        written = int(path.name)
+        written = loaded["number"]

@@ -14,6 +14,7 @@ from actors.envs.gymnasium_env import GymnasiumVectorEnv
 from actors.rollout_worker import RolloutWorker
 from actors.uniform_policy import UniformPolicy
 from rl_platform.core.types import Weights
+from rl_platform.runtime import rollout_group
 from rl_platform.runtime.ray_actors import RolloutActor
 from rl_platform.runtime.rollout_group import RolloutGroup
 
@@ -26,21 +27,23 @@ def local_ray():
 
 
 class Sleepy(gymnasium.Env):
-    """Counts to 50, then sleeps, fails or goes on, as its incarnation has it."""
+    """Counts its steps, and hangs when it is built, at its first step or after 50, as its incarnation has it."""
 
     observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
 
     def __init__(self, fate: str):
-        self._fate = fate
+        self._hangs_after = {"hang": 50, "hang at once": 0}.get(fate, 10**9)
         self._steps = 0
+        if fate == "never built":
+            time.sleep(3600)
 
     def reset(self, *, seed=None, options=None):
         return np.zeros(1, np.float32), {}
 
     def step(self, action):
         self._steps += 1
-        if self._steps > 50 and self._fate == "hang":
+        if self._steps > self._hangs_after:
             time.sleep(3600)
         return np.full(1, os.getpid() % 7 / 7, np.float32), 1.0, False, self._steps % 10 == 0, {}
 
@@ -65,9 +68,13 @@ def make_group(*fates: str, count: int = 1, **settings) -> tuple[RolloutGroup, l
         )
         return handles[actor]
 
-    settings = {"step_timeout_s": 1.0, "max_restarts_in_a_row": 2} | settings
-    group = RolloutGroup(create, count=count, first_incarnation=0, calls_in_flight=2, report=reports.append, **settings)
+    settings = {"step_timeout_s": 1.0, "max_restarts_in_a_row": 2, "unrolls_in_flight": 2} | settings
+    group = RolloutGroup(create, count=count, first_incarnation=0, report=reports.append, **settings)
     return group, reports, handles
+
+
+def pid_of(handle) -> int:
+    return ray.get(handle.__ray_call__.remote(lambda self: os.getpid()))
 
 
 def next_info(group: RolloutGroup, weights, deadline_s: float = 60.0):
@@ -88,8 +95,7 @@ def test_a_killed_actor_is_replaced_and_its_unroll_counted_as_lost():
     group, reports, handles = make_group("live", count=2)
     weights = ray.put(Weights(0, np.zeros(0, np.float32)))
     next_info(group, weights)
-    pid = ray.get(handles[1].__ray_call__.remote(lambda self: os.getpid()))
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid_of(handles[1]), signal.SIGKILL)
     while not group.restarted:
         next_info(group, weights)
     while (origin := next_info(group, weights).origin).actor == 0:
@@ -97,7 +103,6 @@ def test_a_killed_actor_is_replaced_and_its_unroll_counted_as_lost():
     assert origin[:2] == (1, 1)
     assert group.restarted == group.unrolls_lost == 1
     assert reports[0].startswith("rollout actor 1 (incarnation 0) replaced: it died")
-    assert group.next_incarnation == 2
     group.close()
 
 
@@ -109,6 +114,57 @@ def test_an_actor_stuck_in_an_environment_is_named_with_its_stack_and_replaced()
     assert "environment 0 of 2 (Sleepy-v0) has not returned for" in reports[0]
     assert "time.sleep(3600)" in reports[0]
     assert group.restarted == group.unrolls_lost == 1
+    group.close()
+
+
+def test_an_actor_stuck_in_its_very_first_step_is_asked_as_soon_as_any_other():
+    group, reports, _ = make_group("hang at once", "live")
+    weights = ray.put(Weights(0, np.zeros(0, np.float32)))
+    assert next_info(group, weights, deadline_s=30.0).origin.incarnation == 1
+    assert "time.sleep(3600)" in reports[0]
+    group.close()
+
+
+def test_an_actor_that_is_never_built_is_replaced_after_the_time_that_starting_may_take(monkeypatch):
+    monkeypatch.setattr(rollout_group, "_START_S", 1.0)
+    group, reports, _ = make_group("never built", "live")
+    weights = ray.put(Weights(0, np.zeros(0, np.float32)))
+    group.collect(0, weights)
+    while not group.restarted:
+        ray.wait(group.pending(), timeout=0.2)
+        group.replace_hanging()
+    monkeypatch.undo()
+    assert next_info(group, weights).origin.incarnation == 1
+    assert "while it started and built its environments: no answer for" in reports[0]
+    group.close()
+
+
+def test_an_actor_that_answers_nothing_is_replaced_and_nobody_waits_for_it(monkeypatch):
+    monkeypatch.setattr(rollout_group, "_ANSWER_S", 1.0)
+    group, reports, handles = make_group("live", count=2)
+    weights = ray.put(Weights(0, np.zeros(0, np.float32)))
+    while {next_info(group, weights).origin.actor for _ in range(4)} != {0, 1}:
+        pass  # both have started
+    os.kill(pid_of(handles[1]), signal.SIGSTOP)
+    longest = 0.0
+    while not group.restarted:
+        next_info(group, weights)
+        before = time.monotonic()
+        group.replace_hanging()
+        longest = max(longest, time.monotonic() - before)
+    assert longest < 0.5
+    assert reports[0].startswith("rollout actor 1 (incarnation 0) replaced: while it collected: no answer for")
+    group.close()
+
+
+@pytest.mark.parametrize("unrolls", [1, 3])
+def test_no_more_unrolls_are_asked_of_an_actor_at_once_than_configured(unrolls):
+    group, _, _ = make_group("live", unrolls_in_flight=unrolls)
+    weights = ray.put(Weights(0, np.zeros(0, np.float32)))
+    while group.free():
+        group.collect(0, weights)
+    assert len(group.pending()) == group.in_flight == unrolls
+    assert [ray.get(ref).origin.sequence for ref in group.pending()] == list(range(unrolls))
     group.close()
 
 

@@ -1,4 +1,4 @@
-"""Whole runs on CartPole, in every wiring: same bytes where the wiring promises them, and every way to end."""
+"""Whole runs on CartPole, in every wiring: same bytes where the wiring promises them, and what they leave behind."""
 
 import json
 import os
@@ -8,30 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Discrete
 
-from configs.loader import load_config
-from rl_platform.runtime.checkpoint import checkpoints, load_newest
-from rl_platform.runtime.errors import InputError
-from rl_platform.runtime.train import train
-
-SMALL = [
-    "--actors.envs_per_actor=8", "--actors.unroll_length=10", "--learner.batch_columns=8", "--logging.progress=off",
-    "--logging.tensorboard=false", "--logging.every_s=0.2",
-]  # fmt: skip
-INLINE = ["--cluster.mode=inline", "--cluster.pipeline=serial"]
-RAY = ["--cluster.mode=ray", "--cluster.object_store_mb=80"]
-
-
-def run(directory: Path, *overrides: str, resume: bool = False) -> tuple[dict, int]:
-    return train(load_config("classic/cartpole_impala", [*SMALL, *overrides]), directory, resume=resume)
-
-
-def last_state(directory: Path) -> dict:
-    found = load_newest(directory / "checkpoints", pytest.fail)
-    assert found is not None
-    return found[1]
+from rl_platform.runtime.checkpoint import checkpoints
+from tests.runtime.launched import INLINE, RAY, command, command_line, descendants, last_row, last_state, run, start
 
 
 def assert_same_weights(left: Path, right: Path) -> None:
@@ -91,83 +74,17 @@ def test_env_steps_are_the_valid_transitions_that_reached_the_shard(tmp_path):
     assert summary["episodes"] - 8 <= resets <= summary["episodes"]
 
 
-def test_resume_goes_on_where_the_run_ended(tmp_path):
-    first, _ = run(tmp_path, *INLINE, "--run.total_env_steps=2000")
-    second, status = run(tmp_path, *INLINE, "--run.total_env_steps=4000", resume=True)
-    assert status == 0
-    assert second["env_steps"] >= 4000 > first["env_steps"]
-    assert second["learner_updates"] > first["learner_updates"]
-    assert second["wall_s"] > first["wall_s"]
-    steps = [json.loads(line)["env_steps"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert steps == sorted(steps)
-    assert last_state(tmp_path)["run"]["next_incarnation"] == 2
-
-
-def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
-    run(tmp_path, *INLINE, "--run.total_env_steps=800")
-    with pytest.raises(InputError, match=r"already holds a run: continue it with --resume"):
-        run(tmp_path, *INLINE)
-
-
-def start(directory: Path, *overrides: str) -> subprocess.Popen:
-    """A run in a process of its own, as a user starts it; returns when it has learned something."""
-    command = [sys.executable, "-m", "rl_platform.cli", "train", "classic/cartpole_impala", *SMALL, *overrides,
-               "--run.dir", str(directory), "--run.total_env_steps=1000000000"]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while _last_row(directory).get("env_steps", 0) == 0:
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.05)
-    return process
-
-
-@pytest.mark.parametrize(
-    ("wiring", "number"), [(INLINE, signal.SIGINT), pytest.param(RAY, signal.SIGTERM, marks=pytest.mark.slow)]
-)
-def test_a_signal_ends_the_run_after_a_checkpoint_and_leaves_no_process(tmp_path, wiring, number):
-    process = start(tmp_path, *wiring)
-    family = _descendants(process.pid)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 128 + number, output
-    assert json.loads((tmp_path / "summary.json").read_text())["status"] == "stopped"
-    assert last_state(tmp_path)["env_steps"] > 0
-    _assert_gone(family)
-
-
-@pytest.mark.slow
-def test_stop_ends_a_run_from_elsewhere(tmp_path):
-    process = start(tmp_path, *INLINE)
-    stop = [sys.executable, "-m", "rl_platform.cli", "stop", str(tmp_path)]
-    answer = subprocess.run(stop, capture_output=True, text=True, timeout=30, check=True).stdout
-    process.communicate(timeout=30)
-    assert process.returncode == 0
-    steps = json.loads((tmp_path / "summary.json").read_text())["env_steps"]
-    assert answer == f"stopped at {steps:,} env steps\n"
-    again = subprocess.run(stop, capture_output=True, text=True, timeout=30)
-    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
-    assert "nothing is running there" in again.stderr
-
-
-def test_two_processes_cannot_train_in_one_folder(tmp_path):
-    process = start(tmp_path, *INLINE)
-    second = subprocess.run([*process.args, "--resume"], capture_output=True, text=True, timeout=60)
-    assert second.returncode == 2
-    assert "in use by a process that trains there" in second.stderr
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-
-
 @pytest.mark.slow
 def test_a_killed_rollout_actor_is_replaced_while_training_goes_on(tmp_path):
     process = start(tmp_path, *RAY, "--actors.count=2")
-    before = _last_row(tmp_path)
-    victim = next(pid for pid in _descendants(process.pid) if "RolloutActor" in _command(pid))
+    before = last_row(tmp_path)
+    victim = next(pid for pid in descendants(process.pid) if "RolloutActor" in command_line(pid))
     os.kill(victim, signal.SIGKILL)
-    while _last_row(tmp_path)["actors_restarted"] == 0:
+    while last_row(tmp_path)["actors_restarted"] == 0:
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.05)
-    restarted = _last_row(tmp_path)
-    while _last_row(tmp_path)["env_steps"] < restarted["env_steps"] + 10_000:
+    restarted = last_row(tmp_path)
+    while last_row(tmp_path)["env_steps"] < restarted["env_steps"] + 10_000:
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -178,41 +95,67 @@ def test_a_killed_rollout_actor_is_replaced_while_training_goes_on(tmp_path):
     assert "replaced: it died" in (tmp_path / "log.txt").read_text()
 
 
-def _last_row(directory: Path) -> dict:
-    path = directory / "metrics.jsonl"
-    complete = path.read_text().rpartition("\n")[0] if path.exists() else ""
-    return json.loads(complete.splitlines()[-1]) if complete else {}
-
-
-def _descendants(pid: int) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
-        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found = [pid]
-    for parent in found:
-        found += children.get(parent, [])
-    return found[1:]
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
-def _assert_gone(pids: list[int]) -> None:
-    """Processes that were just told to end are given ten seconds to do so."""
-    give_up = time.monotonic() + 10
-    while alive := [pid for pid in pids if _command(pid)]:
-        assert time.monotonic() < give_up, [_command(pid) for pid in alive]
-
-
 def test_metrics_hold_no_numpy_surprises(tmp_path):
     run(tmp_path, *INLINE, "--run.total_env_steps=2000")
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
         assert all(value is None or np.isfinite(value) for value in json.loads(line).values())
+
+
+class Breaks(gymnasium.Env):
+    """Pays 1 a step until it is `broken`; then it can neither be stepped nor started."""
+
+    observation_space = Box(0, 1, (3,), np.float32)
+    action_space = Discrete(2)
+    broken_after = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._use()
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        self._use()
+        return np.zeros(3, np.float32), 1.0, False, False, {}
+
+    def _use(self) -> None:
+        Breaks.broken_after -= 1
+        if Breaks.broken_after < 0:
+            raise OSError("display lost")
+
+
+gymnasium.register("Breaks-v0", entry_point=Breaks)
+
+
+@pytest.mark.parametrize("pipeline", ["serial", "overlapped"])
+def test_a_failed_run_keeps_what_was_learned_and_can_be_resumed(tmp_path, pipeline):
+    settings = ["--env.id=Breaks-v0", "--cluster.mode=inline", f"--cluster.pipeline={pipeline}"]
+    Breaks.broken_after = 1000
+    summary, status = run(tmp_path, *settings, "--run.total_env_steps=2000")
+    assert (status, summary["status"]) == (1, "failed")
+    assert last_state(tmp_path)["env_steps"] == summary["env_steps"] > 0
+    Breaks.broken_after = 10_000
+    again, status = run(tmp_path, *settings, "--run.total_env_steps=2000", resume=True)
+    assert (status, again["status"]) == (0, "done")
+    assert again["learner_updates"] > summary["learner_updates"]
+
+
+def test_a_run_that_failed_before_it_learned_anything_leaves_its_folder_free(tmp_path):
+    Breaks.broken_after = 20
+    settings = ["--env.id=Breaks-v0", *INLINE, "--run.total_env_steps=160"]
+    assert run(tmp_path, *settings)[1] == 1
+    assert not (tmp_path / "checkpoints").exists()
+    Breaks.broken_after = 10_000
+    assert run(tmp_path, *settings)[1] == 0
+
+
+@pytest.mark.slow
+def test_a_last_state_that_cannot_be_saved_is_a_failure(tmp_path):
+    """With files of at most 16 kB, rows and summaries can be written and weights cannot."""
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384)); " \
+              "from rl_platform.cli import main; sys.exit(main(sys.argv[1:]))"  # fmt: skip
+    arguments = command(tmp_path, *INLINE, "--run.total_env_steps=800")[3:]
+    result = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1, result.stderr
+    assert json.loads((tmp_path / "summary.json").read_text())["status"] == "failed"
+    assert "the last state of the run is lost" in (tmp_path / "log.txt").read_text()
+    assert list((tmp_path / "checkpoints").iterdir()) == []

@@ -1,5 +1,6 @@
 """gymnasium environments: episodes as gymnasium plays them, and environments that break."""
 
+import ale_py
 import gymnasium
 import numpy as np
 import pytest
@@ -62,7 +63,23 @@ class Fragile(gymnasium.Env):
         }.get(self.fault, (observation, 1.0))
 
 
+class Shaped(gymnasium.Env):
+    """Noise of a given shape."""
+
+    action_space = Discrete(2)
+
+    def __init__(self, shape):
+        self.observation_space = Box(0, 255, shape, np.uint8)
+
+    def reset(self, *, seed=None, options=None):
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
 gymnasium.register("Fragile-v0", entry_point=Fragile)
+gymnasium.register("Shaped-v0", entry_point=Shaped)
 
 
 @pytest.fixture(autouse=True)
@@ -191,6 +208,34 @@ def test_where_names_the_environment_that_is_being_stepped(monkeypatch):
     monkeypatch.setattr(Fragile, "on_step", staticmethod(lambda: seen.append(env.where())))
     play(env, 1)
     assert seen == [f"environment {index} of 3 (Fragile-v0)" for index in range(3)]
+    env.close()
+
+
+def test_images_are_shown_channels_first():
+    """A game of Atari through gymnasium's own interface: [210, 160, 3] there."""
+    gymnasium.register_envs(ale_py)
+    env = GymnasiumVectorEnv(env_id="ALE/Pong-v5", seeds=SEEDS[:1])
+    assert (env.spec.observation_shape, env.spec.observation_dtype) == ((3, 210, 160), "uint8")
+    plain = gymnasium.make("ALE/Pong-v5")
+    expected, _ = plain.reset(seed=int(SEEDS[0]))
+    np.testing.assert_array_equal(env.reset()[0], expected.transpose(2, 0, 1))
+    for _ in range(20):
+        expected, *_ = plain.step(0)
+        np.testing.assert_array_equal(env.step(np.zeros(1, np.int64)).observation[0], expected.transpose(2, 0, 1))
+    assert expected.max() > 0
+    env.close()
+    plain.close()
+
+
+@pytest.mark.parametrize(
+    ("shape", "shown"),
+    [((40, 36, 3), (3, 40, 36)), ((40, 36, 1), (1, 40, 36)), ((4, 84, 84), (4, 84, 84)), ((40, 36), (40, 36))],
+)
+def test_only_images_with_their_channels_last_are_turned(shape, shown):
+    env = GymnasiumVectorEnv(env_id="Shaped-v0", seeds=SEEDS, kwargs={"shape": shape})
+    observation = env.reset()
+    assert env.spec.observation_shape == shown
+    assert observation.shape == env.step(np.zeros(3, np.int64)).observation.shape == (3, *shown)
     env.close()
 
 

@@ -1,0 +1,81 @@
+"""What a launch finds in the run's folder, and what it writes there before it begins."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from configs.explain import to_yaml
+from configs.loader import load_config
+from configs.schema import Config
+from rl_platform.observability.files import write_atomic
+from rl_platform.runtime.changes import changes
+from rl_platform.runtime.checkpoint import State, checkpoints, load_newest, set_aside_newer
+from rl_platform.runtime.errors import InputError
+
+_CONFIG = "config.yaml"
+_NUMBER = "launch"
+_INCARNATIONS = 1_000_000
+"""More than the rollout actors of one launch ever use."""
+
+
+class Launch(NamedTuple):
+    """One process's share of a run: the first is number 0, each that resumes it has the next number."""
+
+    number: int
+    restored: State | None
+    """The checkpoint to go on from."""
+    notes: tuple[str, ...]
+    """What people should know, said once there is a log."""
+
+    @property
+    def first_incarnation(self) -> int:
+        """Rollout actors begin with it, so that none repeats the random numbers of an earlier launch."""
+        return self.number * _INCARNATIONS
+
+
+def open_launch(config: Config, directory: Path, *, resume: bool) -> Launch:
+    """Begin or resume the run in `directory`, which this process must own.
+
+    InputError, with everything left as it was, if the folder holds a run that this launch does not go on with.
+    """
+    if not resume:
+        _check_unused(directory)
+        return _written(config, directory, Launch(0, None, ()))
+    notes: list[str] = []
+    restored = _restored(config, directory, notes.append)
+    if restored is None:
+        notes.append(f"{directory} holds no checkpoint to resume from: starting anew; earlier metrics are removed")
+        return _written(config, directory, Launch(0, None, tuple(notes)))
+    number = 1 + max(_last_number(directory), restored["run"]["launch"])  # the file's is older in a copied folder
+    return _written(config, directory, Launch(number, restored, tuple(notes)))
+
+
+def _check_unused(directory: Path) -> None:
+    rows = directory / "metrics.jsonl"  # empty: a launch failed before it trained
+    if checkpoints(directory / "checkpoints") or (rows.exists() and rows.stat().st_size):
+        raise InputError(f"{directory} already holds a run: continue it with --resume, or name another --run.dir")
+
+
+def _restored(config: Config, directory: Path, note: Callable[[str], None]) -> State | None:
+    root = directory / "checkpoints"
+    found = load_newest(root, note)
+    if found is None:
+        return None
+    path, state = found
+    if (directory / _CONFIG).exists():
+        for line in changes(load_config(str(directory / _CONFIG)), config):
+            note(line)
+    set_aside_newer(root, path)
+    note(f"resuming from {path}")
+    return state
+
+
+def _last_number(directory: Path) -> int:
+    path = directory / _NUMBER
+    return int(path.read_text()) if path.exists() else 0
+
+
+def _written(config: Config, directory: Path, launch: Launch) -> Launch:
+    write_atomic(directory / _NUMBER, f"{launch.number}\n".encode())
+    write_atomic(directory / _CONFIG, to_yaml(config).encode())
+    return launch

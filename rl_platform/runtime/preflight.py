@@ -1,0 +1,33 @@
+"""What can be known to fail before anything of a run is written or started."""
+
+import torch
+
+from configs.schema import Config
+from rl_platform.core.spec import EnvSpec
+from rl_platform.runtime import build
+from rl_platform.runtime.errors import InputError, blaming
+
+
+def preflight(config: Config) -> EnvSpec:
+    """What the environment looks like; InputError if this machine cannot provide it, its network or its devices."""
+    _check_devices(config)
+    spec = environment_spec(config)
+    try:
+        build.make_network(config, spec)
+    except ValueError as error:  # names the key itself
+        raise InputError(str(error)) from error
+    return spec
+
+
+def environment_spec(config: Config) -> EnvSpec:
+    """What the config's environment looks like; InputError, naming it, if it cannot be made here."""
+    with blaming(f"env.id {config.env.id}", Exception):  # a constructor raises whatever its author liked
+        return build.env_spec(config)
+
+
+def _check_devices(config: Config) -> None:
+    if config.cluster.mode == "ray" or torch.cuda.is_available():
+        return  # Ray finds a machine for the learner, or says that the cluster has none
+    for key, device in (("learner.device", config.learner.device), ("actors.device", config.actors.device)):
+        if device == "cuda":
+            raise InputError(f"{key} cuda: PyTorch finds no CUDA device here; set {key} to cpu")

@@ -1,0 +1,114 @@
+"""The Ray that a run uses: a running one or one of its own, and the run's place in it."""
+
+import math
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from configs.schema import Config
+from rl_platform.runtime.errors import InputError, blaming
+from rl_platform.runtime.stop import StopRequest
+
+# Ray puts the driver's working folder first in every worker's path, where a user's own `models/` may lie.
+_RUNTIME_ENV = {"worker_process_setup_hook": "rl_platform._import_guard.import_siblings"}
+
+
+@contextmanager
+def connected(config: Config, stop: StopRequest) -> Iterator[None]:
+    """Connect to the Ray that the config or RAY_ADDRESS names, or start a local one; leave it as it was found.
+
+    A SIGTERM that comes meanwhile is left in `stop`.
+
+    Raises:
+      InputError: that Ray cannot be reached, or has less than the run asks for.
+    """
+    try:
+        _connect(config, stop)
+        if not stop.made():
+            _check_resources(config)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _connect(config: Config, stop: StopRequest) -> None:
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # what concerns the run, the feeder says in one line
+    address = config.cluster.address or os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            with blaming(f"cluster.address {address}", ConnectionError, RuntimeError, ValueError):
+                ray.init(address=address, runtime_env=_RUNTIME_ENV)
+        else:
+            _start_local(config)
+    except SystemExit:  # what Ray's own handler of SIGTERM, installed while it starts, makes of the signal
+        stop.signal = signal.SIGTERM
+    stop.install()  # again: ray.init takes SIGTERM for itself
+
+
+def _start_local(config: Config) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(
+        address="local",  # without it, Ray would join one that somebody started on this machine
+        num_cpus=math.ceil(_demand(config)["CPU"]),  # bookkeeping: every actor finds its place
+        object_store_memory=config.cluster.object_store_mb * 2**20,
+        include_dashboard=False,
+        runtime_env=_RUNTIME_ENV,
+    )
+
+
+def _check_resources(config: Config) -> None:
+    keys = {"CPU": "actors.count, or the CPUs of cluster.actor_cpus, learner_cpus and replay_cpus",
+            "GPU": "cluster.gpus_per_learner"}  # fmt: skip
+    present = ray.cluster_resources()
+    for kind, needed in _demand(config).items():
+        if needed > present.get(kind, 0.0):
+            raise InputError(
+                f"the run asks for {needed:g} {kind}s and Ray has {present.get(kind, 0.0):g}: lower {keys[kind]}"
+            )
+
+
+def _demand(config: Config) -> dict[str, float]:
+    return {kind: math.fsum(bundle[kind] for bundle in _bundles(config)) for kind in ("CPU", "GPU")}
+
+
+def _bundles(config: Config) -> list[dict[str, float]]:
+    """Learner and shard together, between which every batch travels; then each rollout actor."""
+    cluster = config.cluster
+    first = {"CPU": cluster.learner_cpus + cluster.replay_cpus, "GPU": cluster.gpus_per_learner}
+    return [first] + [{"CPU": cluster.actor_cpus, "GPU": 0.0}] * config.actors.count
+
+
+class Placement:
+    """One placement group for all actors of a run, as close together as the cluster allows.
+
+    Its place stays a rollout actor's own when it dies, so that no other run can take it before the replacement.
+    """
+
+    def __init__(self, config: Config):
+        wanted = [{kind: n for kind, n in bundle.items() if n} for bundle in _bundles(config)]
+        self._index = {place: index for index, place in enumerate(i for i, bundle in enumerate(wanted) if bundle)}
+        self._group = placement_group([bundle for bundle in wanted if bundle], "PACK") if self._index else None
+
+    def beside_learner(self) -> dict[str, Any]:
+        """Options of the learner and of its replay shard."""
+        return self._options(0)
+
+    def of_rollout_actor(self, actor: int) -> dict[str, Any]:
+        """Options of a rollout actor."""
+        return self._options(1 + actor)
+
+    def release(self) -> None:
+        """Give the place back; ends whoever is still in it."""
+        if self._group is not None:
+            remove_placement_group(self._group)
+
+    def _options(self, place: int) -> dict[str, Any]:
+        if place not in self._index:
+            return {}  # it asks for nothing: any node will do
+        return {"scheduling_strategy": PlacementGroupSchedulingStrategy(self._group, self._index[place])}
