@@ -2,8 +2,8 @@
 
     python benchmarks/record_run.py RUN NAME [--note "…"]
 
-Writes docs/results/NAME/{curve.csv, curve.png, config.yaml} and entry NAME of docs/results/index.json: seed, commit, env
-steps, frames, seconds, final return. Checkpoints and videos stay where they are.
+Writes docs/results/NAME/{curve.csv, curve.png, config.yaml} and entry NAME of docs/results/index.json: seed, commit,
+env steps, frames, seconds, final return. Checkpoints and videos stay where they are.
 """
 
 import argparse
