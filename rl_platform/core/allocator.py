@@ -12,6 +12,10 @@ def keep_freed_memory() -> bool:
     By default glibc asks the kernel for every large block and gives it back when it is freed. The tensors of an update
     are large, so each update pays for tens of thousands of page faults. Memory then stays at the peak of use, which an
     update reaches every time anyway. Call it at the start of a process, before it has threads.
+
+    Only for a process that does little but updates, whose blocks have the same sizes every time. Aligned blocks of many
+    sizes and lives, as beside environments and inference, fragment glibc's heap without bound when nothing is given
+    back: a rollout actor grew to 2.5 GB around 0.12 GB in use after half an hour.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

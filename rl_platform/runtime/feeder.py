@@ -110,10 +110,12 @@ class Feeder:
     def _on_insert(self, ref: ray.ObjectRef, batches_taken_before: int) -> None:
         self._inserts_in_flight -= 1
         try:
-            status: ShardStatus = _get(ref, "replay actor")
+            status: ShardStatus = ray.get(ref)
         except ObjectLostError:
             self._rollouts.unrolls_lost += 1  # its node went away with the unroll
             return
+        except RayError as error:
+            raise _failure("replay actor", error) from error
         self._listener.add_shard(status)
         self._count(status, batches_taken_before)
 
@@ -144,11 +146,14 @@ class Feeder:
 
 
 def _get(ref: ray.ObjectRef, asked: str) -> Any:
-    """What an actor answers; RuntimeError naming the one that failed: the actor asked, or the shard that feeds it."""
+    """What an actor answers."""
     try:
         return ray.get(ref)
-    except ObjectLostError:
-        raise
     except RayError as error:
-        failed = "replay actor" if "input arguments" in str(error) else asked
-        raise RuntimeError(f"the {failed} failed: {reason(error)}") from error
+        raise _failure(asked, error) from error
+
+
+def _failure(asked: str, error: RayError) -> RuntimeError:
+    """Names the actor that failed: the one asked, or the replay actor, which alone gives others their arguments."""
+    failed = "replay actor" if "input arguments" in str(error) else asked
+    return RuntimeError(f"the {failed} failed: {reason(error)}")

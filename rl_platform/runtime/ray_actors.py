@@ -38,7 +38,6 @@ class RolloutActor:
     """Hosts a RolloutWorker; `whereabouts` answers from a second thread while `collect` runs."""
 
     def __init__(self, make_worker: Callable[[], RolloutWorker], *, torch_threads: int):
-        keep_freed_memory()
         torch.set_num_threads(torch_threads)
         self._worker = make_worker()
         self._thread: int | None = None

@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,9 @@ from rl_platform.runtime.stop import StopRequest
 
 # Ray puts the driver's working folder first in every worker's path, where a user's own `models/` may lie.
 _RUNTIME_ENV = {"worker_process_setup_hook": "rl_platform._import_guard.import_siblings"}
+
+_ANSWER_S = 10.0
+"""How long a running Ray may take to accept a connection."""
 
 
 @contextmanager
@@ -42,13 +46,21 @@ def _connect(config: Config, stop: StopRequest) -> None:
     address = config.cluster.address or os.environ.get("RAY_ADDRESS")
     try:
         if address:
-            with blaming(f"cluster.address {address}", ConnectionError, RuntimeError, ValueError):
+            with blaming(f"cluster.address {address}", OSError, RuntimeError, ValueError):
+                _check_listening(address)
                 ray.init(address=address, runtime_env=_RUNTIME_ENV)
         else:
             _start_local(config)
     except SystemExit:  # what Ray's own handler of SIGTERM, installed while it starts, makes of the signal
         stop.signal = signal.SIGTERM
     stop.install()  # again: ray.init takes SIGTERM for itself
+
+
+def _check_listening(address: str) -> None:
+    """OSError if nobody answers at HOST:PORT, where ray.init would try for many minutes, deaf to signals."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
 
 
 def _start_local(config: Config) -> None:

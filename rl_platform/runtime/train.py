@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from configs.schema import Config
-from rl_platform.core.allocator import keep_freed_memory
 from rl_platform.core.spec import EnvSpec
 from rl_platform.runtime import build
 from rl_platform.runtime.checkpoint import State
@@ -42,7 +41,6 @@ def train(config: Config, directory: Path, *, resume: bool = False) -> tuple[dic
     spec = preflight(config)
     with StopRequest(directory) as stop:
         launch = open_launch(config, directory, resume=resume)
-        keep_freed_memory()
         torch.set_num_threads(config.run.torch_threads)
         run = Run(config, directory, frame_skip=spec.frame_skip, launch=launch, stop=stop)
         try:

@@ -38,14 +38,14 @@ def test_pong_has_the_published_settings():
         True,
         0,
     )
-    assert (config.actors.count, config.actors.envs_per_actor, config.actors.unroll_length) == (1, 32, 20)
+    assert (config.actors.count, config.actors.envs_per_actor, config.actors.unroll_length) == (2, 16, 20)
     assert config.learner.optimizer.learning_rate == ScheduleConfig(initial=6e-4, final=0, over_env_steps=19_000_000)
     assert (config.learner.optimizer.epsilon, config.learner.gradient_clip, config.learner.reduction) == (
         0.01,
         40,
         "sum",
     )
-    assert (config.cluster.mode, config.actors.max_policy_lag, config.run.total_env_steps) == ("ray", 8, 5_000_000)
+    assert (config.cluster.mode, config.actors.max_policy_lag, config.run.total_env_steps) == ("ray", 3, 5_000_000)
 
 
 def test_resolved_config_keeps_words_that_yaml_1_1_reads_as_booleans(tmp_path):

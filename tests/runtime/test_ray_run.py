@@ -133,6 +133,16 @@ def test_a_run_that_asks_for_more_than_there_is_ends_at_once(tmp_path):
     assert not ray.is_initialized()
 
 
+@pytest.mark.parametrize(("address", "reason"), [("127.0.0.1:9", "refused"), ("nonsense", "nonsense")])
+def test_a_ray_that_is_not_there_is_named(tmp_path, address, reason):
+    with (
+        StopRequest(tmp_path) as stop,
+        pytest.raises(InputError, match=rf"^cluster.address {address}: .*{reason}"),
+        connected(config(f"--cluster.address={address}"), stop),
+    ):
+        pass
+
+
 def refuse():
     raise RuntimeError("no such optimiser")
 
