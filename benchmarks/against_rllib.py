@@ -1,8 +1,8 @@
 """Ours against RLlib's IMPALA on Pong, training included: whole commands in alternation, medians and ratios.
 
-One round runs each system once; the machine must be idle otherwise. RLlib takes part twice, with one
-and with two env runners each: *stock*, with its own defaults for driver, learner and aggregators, and *tuned*, with the
-settings that rllib_impala.py found best. Either way it gets ALE's vector environment and a channels-last network, which
+One round runs each system once; the machine must be idle otherwise. RLlib takes part as *stock*, with its own defaults
+for driver, learner and aggregators, at one and at two env runners, and as *tuned*, with the settings that rllib_impala.py
+found best (one env runner beside a learner actor and an aggregator, and a driver that waits). Either way it gets ALE's vector environment and a channels-last network, which
 make it faster than its own Atari example. A ratio is ours over the better of the two numbers of env runners. All report
 env steps per second in steady state (start-up excluded); RLlib's are the steps that it trained on.
 
@@ -25,6 +25,7 @@ RLLIB_SCRIPT = Path(__file__).with_name("rllib_impala.py")
 OUR_COMMAND = Path(sys.executable).with_name("rl-platform")
 START_AND_STOP_S = 300.0
 PRECISIONS = ("bf16", "fp32")
+ENV_RUNNERS = {"stock": (1, 2), "tuned": (1,)}
 RLLIB_SETTINGS = {"stock": ["--sampler-timeout-s", "0", "--learners", "1", "--aggregators", "0"], "tuned": []}
 
 
@@ -70,7 +71,8 @@ def ours(precision: str, seconds: float) -> float:
 
 def rllib(env_runners: int, seconds: float, extra: list[str]) -> float:
     """Env steps trained per second of one RLlib run, from the JSON in its last line."""
-    command = [sys.executable, str(RLLIB_SCRIPT), "--env-runners", str(env_runners), "--seconds", str(seconds), *extra]
+    measured = ["--env-runners", str(env_runners), "--seconds", str(seconds), "--warmup", "8"]
+    command = [sys.executable, str(RLLIB_SCRIPT), *measured, *extra]
     return float(json.loads(run(command, timeout_s=seconds + START_AND_STOP_S).splitlines()[-1])["env_steps_per_s"])
 
 
@@ -83,7 +85,7 @@ def systems(seconds: float) -> dict[str, Callable[[], float]]:
     """What takes part, by the name shown: each call is one whole run."""
     measures: dict[str, Callable[[], float]] = {f"ours {name}": partial(ours, name, seconds) for name in PRECISIONS}
     for kind, settings in RLLIB_SETTINGS.items():
-        for runners in (1, 2):
+        for runners in ENV_RUNNERS[kind]:
             measures[f"rllib {kind}, env runners: {runners}"] = partial(rllib, runners, seconds, settings)
     return measures
 
