@@ -1,10 +1,11 @@
 """Ours against RLlib's IMPALA on Pong, training included: whole commands in alternation, medians and ratios.
 
 One round runs each system once; the machine must be idle otherwise. RLlib takes part as *stock*, with its own defaults
-for driver, learner and aggregators, at one and at two env runners, and as *tuned*, with the settings that rllib_impala.py
-found best (one env runner beside a learner actor and an aggregator, and a driver that waits). Either way it gets ALE's vector environment and a channels-last network, which
-make it faster than its own Atari example. A ratio is ours over the better of the two numbers of env runners. All report
-env steps per second in steady state (start-up excluded); RLlib's are the steps that it trained on.
+for driver, learner and aggregators, at one and at two env runners, and as *tuned*, with the settings that
+rllib_impala.py found best (one env runner beside a learner actor and an aggregator, and a driver that waits). Either
+way it gets ALE's vector environment and a channels-last network, which make it faster than its own Atari example. A
+ratio is ours over the better of the numbers of env runners. All report env steps per second in steady state (start-up
+excluded); RLlib's are the steps that it trained on.
 
     python benchmarks/against_rllib.py [--rounds 5] [--seconds 30]
 """

@@ -34,17 +34,18 @@ def write_csv(run: Path, path: Path) -> None:
         writer.writerows(kept)
 
 
-def entry(run: Path, note: str) -> dict:
+def entry(run: Path, commit: str, note: str) -> dict:
     """What the index says of the run."""
     summary, config = json.loads((run / "summary.json").read_text()), yaml.safe_load((run / "config.yaml").read_text())
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=RESULTS.parent, capture_output=True, text=True, check=True)
     names = ("env_steps", "env_frames", "learner_updates", "wall_s", "env_steps_per_s", "episode_return_mean", "status")
-    kept = {name: summary[name] for name in names}
-    return (
-        {"game": config["env"]["id"], "seed": config["run"]["seed"], "commit": head.stdout.strip()}
-        | kept
-        | {"note": note}
-    )
+    origin = {"game": config["env"]["id"], "seed": config["run"]["seed"], "commit": full_hash(commit)}
+    return origin | {name: summary[name] for name in names} | {"note": note}
+
+
+def full_hash(commit: str) -> str:
+    """The commit's whole name."""
+    command = ["git", "rev-parse", commit]
+    return subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def main() -> None:
@@ -52,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Keep a run's results in docs/results.")
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
+    parser.add_argument("--commit", default="HEAD", help="of the code that ran")
     parser.add_argument("--note", default="")
     options = parser.parse_args()
     folder = RESULTS / options.name
@@ -61,7 +63,7 @@ def main() -> None:
     shutil.copy(options.run / "config.yaml", folder / "config.yaml")
     index = RESULTS / "index.json"
     known = json.loads(index.read_text()) if index.exists() else {}
-    known[options.name] = entry(options.run, options.note)
+    known[options.name] = entry(options.run, options.commit, options.note)
     index.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
