@@ -14,6 +14,7 @@ import ray
 from ray.exceptions import ObjectLostError, RayError
 
 from rl_platform.core.types import RolloutInfo, ShardStatus, UpdateInfo
+from rl_platform.runtime.calls import Calls
 from rl_platform.runtime.ray_actors import reason
 from rl_platform.runtime.rollout_group import RolloutGroup
 from rl_platform.runtime.throttle import Throttle
@@ -51,31 +52,40 @@ class Feeder:
         self._batches_taken = 0
         self._queued = 0
         self._recounting = False
-        self._handlers: dict[ray.ObjectRef, Callable[[ray.ObjectRef], None]] = {}
+        self._of_shard, self._of_learner = Calls(), Calls()
 
     def step(self, timeout_s: float) -> None:
         """Hand out work, wait for the next thing to finish (at most `timeout_s`), and deal with it."""
         if not self._recounting:
             self._ask_for_updates()
             self._ask_for_rollouts()
-        waiting = [*self._handlers, *self._rollouts.pending()]
-        ready, _ = ray.wait(waiting, num_returns=1, timeout=timeout_s, fetch_local=False)
-        for ref in ready:
-            self._handlers.pop(ref, self._on_rollout)(ref)
+        for ref in self._wait(self._rollouts.pending(), timeout_s):
+            self._on_rollout(ref)
         self._rollouts.replace_hanging()
 
     def ask_for_state(self, deliver: Callable[[dict[str, Any]], None]) -> None:
         """Have the learner's full state delivered between two updates, without stopping it."""
-        self._handlers[self._learner.state.remote()] = lambda ref: deliver(_get(ref, "learner"))
+        self._of_learner.add(self._learner.state.remote(), lambda ref: deliver(_get(ref, "learner")))
 
     def finish_updates(self, limit_s: float) -> None:
         """Wait for the updates in flight, and begin no more; RuntimeError if that takes longer than `limit_s`."""
         give_up = time.monotonic() + limit_s
-        while self._handlers:
-            ready, _ = ray.wait(list(self._handlers), num_returns=1, timeout=max(0.0, give_up - time.monotonic()))
-            if not ready:
+        while self._of_shard.oldest() or self._of_learner.oldest():
+            if time.monotonic() >= give_up:
                 raise RuntimeError(f"the updates in flight did not end within {limit_s:.0f} s")
-            self._handlers.pop(ready[0])(ready[0])
+            self._wait([], give_up - time.monotonic())
+
+    def _wait(self, rollouts: list[ray.ObjectRef], timeout_s: float) -> list[ray.ObjectRef]:
+        """Wait until something is done, and deal with it; an unroll that is done is returned instead."""
+        shard, learner = self._of_shard.oldest(), self._of_learner.oldest()
+        ready, _ = ray.wait([*shard, *learner, *rollouts], num_returns=1, timeout=timeout_s, fetch_local=False)
+        if ready and ready == shard:
+            self._of_shard.handle_oldest()
+        elif ready and ready == learner:
+            self._of_learner.handle_oldest()
+        else:
+            return ready
+        return []
 
     def _ask_for_rollouts(self) -> None:
         for actor in self._rollouts.free():
@@ -90,7 +100,7 @@ class Feeder:
         while self._queued >= self._throttle.batch_columns and self.updates_in_flight < self._batches_ahead:
             batch = self._shard.next_batch.remote(self._updates_begun)
             info, weights = self._learner.update.remote(batch)
-            self._handlers[info] = lambda ref, weights=weights: self._on_update(ref, weights)
+            self._of_learner.add(info, lambda ref, weights=weights: self._on_update(ref, weights))
             self._updates_begun += 1
             self.updates_in_flight += 1
             self._batches_taken += 1
@@ -102,10 +112,9 @@ class Feeder:
             return
         info, unroll = result
         self._listener.add_rollout(info)
-        status = self._shard.insert.remote(unroll)
         self._inserts_in_flight += 1
         taken = self._batches_taken
-        self._handlers[status] = lambda ref: self._on_insert(ref, taken)
+        self._of_shard.add(self._shard.insert.remote(unroll), lambda ref: self._on_insert(ref, taken))
 
     def _on_insert(self, ref: ray.ObjectRef, batches_taken_before: int) -> None:
         self._inserts_in_flight -= 1
@@ -132,7 +141,7 @@ class Feeder:
             self._recounting = False
             self._count(_get(ref, "replay actor"), taken)
 
-        self._handlers[self._shard.status.remote()] = on_status
+        self._of_shard.add(self._shard.status.remote(), on_status)
 
     def _on_update(self, ref: ray.ObjectRef, weights: ray.ObjectRef) -> None:
         self.updates_in_flight -= 1

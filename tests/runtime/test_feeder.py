@@ -10,6 +10,7 @@ import ray
 
 from configs.loader import load_config
 from rl_platform.runtime import build
+from rl_platform.runtime.calls import Calls
 from rl_platform.runtime.feeder import Feeder
 from rl_platform.runtime.ray_actors import LearnerActor, ReplayActor, RolloutActor
 from rl_platform.runtime.rollout_group import RolloutGroup
@@ -132,3 +133,23 @@ def test_batches_whose_columns_went_stale_are_passed_over_and_the_queue_never_ov
     assert max(status.columns for status in pipeline.heard.fills) <= CONFIG.replay.sources[0].capacity
     assert ray.get(pipeline.learner.weights.remote()).version == 0
     pipeline.close()
+
+
+@ray.remote
+def answer(after: list[ray.ObjectRef]) -> None:
+    ray.get(after)
+
+
+def test_an_answer_that_overtakes_an_older_one_waits_for_its_turn():
+    newer = ray.put("newer")
+    older = answer.remote([newer])
+    calls, dealt_with = Calls(), []
+    for ref in (older, newer):
+        calls.add(ref, dealt_with.append)
+    assert ray.wait([older, newer], timeout=30)[0] == [newer]
+    assert calls.oldest() == [older]
+    ray.get(older)
+    calls.handle_oldest()
+    assert calls.oldest() == [newer]
+    calls.handle_oldest()
+    assert (calls.oldest(), dealt_with) == ([], [older, newer])
