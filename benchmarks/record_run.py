@@ -9,7 +9,7 @@ env steps, frames, seconds, final return. Checkpoints and videos stay where they
 import argparse
 import csv
 import json
-import shutil
+import re
 import subprocess
 from pathlib import Path
 
@@ -60,7 +60,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(options.run, folder / "curve.csv")
     write_curve([options.run], folder / "curve.png")
-    shutil.copy(options.run / "config.yaml", folder / "config.yaml")
+    config = (options.run / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(re.sub(r"(?m)^  dir: .*$", "  dir: runs/<env>_<timestamp>", config))
     index = RESULTS / "index.json"
     known = json.loads(index.read_text()) if index.exists() else {}
     known[options.name] = entry(options.run, options.commit, options.note)
