@@ -42,7 +42,7 @@ def command(directory: Path, *overrides: str) -> list[str]:
 
 def start(directory: Path, *overrides: str) -> subprocess.Popen:
     """A run in a process of its own, as a user starts it; returns when it has learned something."""
-    endless = [*command(directory, *overrides), "--run.total_env_steps=1000000000"]
+    endless = [*command(directory, *overrides), "--run.total_env_steps=1000000000", "--run.max_seconds=null"]
     process = subprocess.Popen(endless, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while last_row(directory).get("env_steps", 0) == 0:
         assert process.poll() is None, process.stdout.read()

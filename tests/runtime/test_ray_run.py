@@ -54,7 +54,7 @@ def ray_folder(monkeypatch):
 def start(directory: Path) -> subprocess.Popen:
     """A run in a process of its own, as a user starts it."""
     command = [sys.executable, "-m", "rl_platform.cli", "train", "classic/cartpole_impala", *SMALL, "--run.dir",
-               str(directory), "--run.total_env_steps=1000000000"]  # fmt: skip
+               str(directory), "--run.total_env_steps=1000000000", "--run.max_seconds=null"]  # fmt: skip
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -85,7 +85,7 @@ def test_without_its_rollout_actors_a_run_goes_on_and_without_its_replay_actor_i
     tmp_path, ray_folder
 ):
     process = start(tmp_path)
-    wait_for(process, lambda: last_row(tmp_path)["env_steps"])
+    wait_for(process, lambda: last_row(tmp_path)["env_steps"] and len(actors(process, "RolloutActor")) == 2)
     for actor in actors(process, "RolloutActor"):
         actor.kill()
     wait_for(process, lambda: last_row(tmp_path)["actors_restarted"] == 2)
