@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.setup
 
-.PHONY: setup demo test check static tensorboard
+.PHONY: setup demo test check static bench tensorboard
 
 setup: $(STAMP)
 
@@ -28,6 +28,10 @@ static: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pip check
+
+# What this machine makes of it: docs/benchmarks.md. Ten minutes, during which nothing else should run.
+bench: setup
+	$(BIN)/rl-platform bench
 
 tensorboard: setup
 	$(BIN)/tensorboard --logdir runs

@@ -72,17 +72,39 @@ def _check_cluster(config: "Config") -> None:
     cluster = config.cluster
     uses_gpu = cluster.gpus_per_learner > 0
     if cluster.mode == "inline":
-        if cluster.address is not None or uses_gpu:
-            key = "address" if cluster.address is not None else "gpus_per_learner"
+        of_ray = {"address": cluster.address is not None, "gpus_per_learner": uses_gpu,
+                  "num_learners": cluster.num_learners > 1, "feeder": cluster.feeder == "actor"}  # fmt: skip
+        for key in (key for key, is_set in of_ray.items() if is_set):
             raise ValueError(f"cluster.{key} is for Ray; set cluster.mode to ray, or leave it out")
         return
+    _check_ranks(config)
     if cluster.pipeline == "overlapped":
         raise ValueError("cluster.pipeline overlapped is for cluster.mode inline (ray always overlaps); leave it out")
     if config.learner.device == "cuda" and not uses_gpu:
         raise ValueError("learner.device cuda needs a GPU from Ray; set cluster.gpus_per_learner to 1")
     if config.learner.device == "cpu" and uses_gpu:
         raise ValueError("cluster.gpus_per_learner sets a GPU aside that learner.device cpu never uses; set it to 0")
+    if config.run.eval is None and cluster.evaluator_cpus > 0:
+        raise ValueError("cluster.evaluator_cpus sets CPUs aside that run.eval null never uses; set it to 0")
     if config.actors.device == "cuda":
         raise ValueError(
             "actors.device cuda is for cluster.mode inline (Ray gives rollout actors no GPU); set it to cpu"
+        )
+
+
+def _check_ranks(config: "Config") -> None:
+    cluster = config.cluster
+    if cluster.num_learners > 1 and cluster.feeder == "driver":
+        raise ValueError(
+            f"cluster.num_learners {cluster.num_learners} needs a feeder beside each; set cluster.feeder to actor"
+        )
+    if config.actors.count < cluster.num_learners:
+        raise ValueError(
+            f"actors.count {config.actors.count} leaves learner ranks without a rollout actor; "
+            f"set it to cluster.num_learners ({cluster.num_learners}) or more"
+        )
+    if cluster.learner_timeout_s <= cluster.collective_timeout_s:
+        raise ValueError(
+            f"cluster.learner_timeout_s {cluster.learner_timeout_s:g} must be longer than cluster.collective_timeout_s "
+            f"{cluster.collective_timeout_s:g}, within which a learner says which rank it waits for"
         )

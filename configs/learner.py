@@ -51,6 +51,9 @@ class LearnerConfig(Section):
     c_clip: float = key(1.0, "Upper bound of the importance weight along the trace, c̄; at most rho_clip.", gt=0.0)
     pg_rho_clip: float = key(1.0, "Upper bound of the importance weight of the policy gradient.", gt=0.0)
     reduction: Literal["sum", "mean"] = key("sum", "How a loss term is put together from the batch's transitions.")
+    normalize_advantages: bool = key(
+        False, "Whether advantages are brought to mean 0 and standard deviation 1 over all learners' transitions."
+    )
     reward_transform: Literal["clamp", "sign", "none"] = key(
         "clamp", "What the learner sees of a reward: clamped to ±1, its sign, or the reward itself."
     )

@@ -19,6 +19,19 @@ def _folder(template: str) -> str:
     return template
 
 
+class EvalConfig(Section):
+    """Whole games played with the newest weights while the run goes on; the best state is kept in the run's best/."""
+
+    every_env_steps: int = key(
+        500_000, "Time from one evaluation to the next, counted from the start or the restored checkpoint.",
+        unit="env steps", ge=1, le=10**13,
+    )  # fmt: skip
+    episodes: int = key(10, "Whole games of an evaluation.", unit="episodes", ge=1, le=100_000)
+    greedy: bool = key(False, "Take the most probable action instead of sampling one.")
+    timeout_s: float = key(1800.0, "An evaluation that takes longer is given up and counted as failed.",
+                           unit="s", gt=0.0)  # fmt: skip
+
+
 class RunConfig(Section):
     """How long, where to, and how often it is saved."""
 
@@ -32,9 +45,14 @@ class RunConfig(Section):
     max_seconds: float | None = key(None, "Training ends after this long; null: no limit.", unit="s", gt=0.0)
     checkpoint_every_s: float = key(300.0, "Time between checkpoints.", unit="s", gt=0.0)
     keep_checkpoints: int = key(3, "How many of the newest checkpoints are kept.", unit="checkpoints", ge=1)
+    snapshot_every_s: float = key(
+        15.0, "Time between copies of the learner's state from which its ranks begin anew if one fails (Ray).",
+        unit="s", gt=0.0,
+    )  # fmt: skip
     torch_threads: int = key(
         1, "PyTorch threads of each rollout actor and of the learner.", unit="threads", ge=1, le=256
     )
+    eval: EvalConfig | None = key(EvalConfig(), "Evaluations while the run goes on; null: none.")
 
 
 class ActorsConfig(Section):
@@ -57,8 +75,8 @@ class ActorsConfig(Section):
         30.0, "An environment call that takes longer hangs: its rollout actor is replaced.", unit="s", gt=0.0
     )
     max_restarts_in_a_row: int = key(
-        5, "An actor that is replaced more often than this without finishing an unroll fails the run.",
-        unit="restarts", ge=0,
+        5, "A rollout actor replaced more often than this without finishing an unroll, or feeders, replay actors and "
+        "learners without finishing an update, fail the run.", unit="restarts", ge=0,
     )  # fmt: skip
 
 
@@ -95,10 +113,27 @@ class ClusterConfig(Section):
     address: str | None = key(
         None, "Address of a running Ray, or auto; null: the Ray that this job runs in, else a local one.", min_length=1
     )
+    num_learners: int = key(
+        1, "Learner ranks: each has a feeder, a replay shard and its part of the rollout actors; their gradients are "
+        "added.", unit="ranks", ge=1, le=1_000,
+    )  # fmt: skip
+    feeder: Literal["driver", "actor"] = key("driver", "Where a rank's feeder runs; several ranks need actors.")
+    patience_s: float = key(
+        1.0, "How long a rank without a batch lets the others wait before it joins their update with none.",
+        unit="s", ge=0.0,
+    )  # fmt: skip
+    collective_timeout_s: float = key(
+        20.0, "A rank that keeps the others waiting longer has failed: all learners begin anew.", unit="s", gt=0.0
+    )
+    learner_timeout_s: float = key(60.0, "A learner that takes longer to answer has failed.", unit="s", gt=0.0)
     actor_cpus: float = key(1.0, "CPUs that Ray sets aside for a rollout actor.", unit="logical CPUs", ge=0.0)
     learner_cpus: float = key(1.0, "CPUs that Ray sets aside for the learner.", unit="logical CPUs", ge=0.0)
     replay_cpus: float = key(0.0, "CPUs that Ray sets aside for the replay shard, which needs few.",
                              unit="logical CPUs", ge=0.0)  # fmt: skip
+    evaluator_cpus: float = key(
+        0.0, "CPUs that Ray sets aside for the actor of run.eval; with 0 it shares those of the others.",
+        unit="logical CPUs", ge=0.0,
+    )  # fmt: skip
     gpus_per_learner: float = key(0.0, "GPUs that Ray sets aside for the learner.", unit="logical GPUs", ge=0.0, le=1.0)
     object_store_mb: int = key(512, "Shared memory of a Ray that is started here.", unit="MB", ge=80, le=1_000_000)
 
@@ -107,6 +142,9 @@ class LoggingConfig(Section):
     """What is shown and written while a run goes on."""
 
     tensorboard: bool = key(True, "Write TensorBoard files.")
+    ray_metrics: bool = key(
+        True, "Show every metric at the Prometheus endpoint of the driver's Ray node; no effect without Ray."
+    )
     progress: Literal["auto", "on", "off"] = key("auto", "Live progress on the terminal; auto: if it is a terminal.")
     every_s: float = key(5.0, "Time between lines of metrics.jsonl.", unit="s", gt=0.0)
 

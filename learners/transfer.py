@@ -7,15 +7,44 @@ from torch import Tensor
 from rl_platform.core.types import PER_COLUMN, Trajectory
 
 
-def to_time_major(steps: Trajectory, device: torch.device) -> Trajectory:
-    """Columns first ([B, T, …]) to time first ([T, B, …]) and to tensors; dtypes stay, so frames travel as bytes.
+class BatchTransfer:
+    """Brings batches to `device`.
 
-    The arrays are only read: they may lie in shared memory that others read too.
+    To a GPU they go through page-locked memory and a stream of their own, so that the copies are the device's work
+    and not this thread's; the stream that computes waits for them on the device.
     """
-    columns_first = steps._asdict()
-    time_first = {name: array.swapaxes(0, 1) for name, array in columns_first.items() if name not in PER_COLUMN}
-    return Trajectory(**{name: _tensor(array, device) for name, array in (columns_first | time_first).items()})
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def to_time_major(self, steps: Trajectory) -> Trajectory:
+        """Columns first ([B, T, …]) to time first ([T, B, …]) and to tensors; dtypes stay, so frames travel as bytes.
+
+        The arrays are only read: they may lie in shared memory that others read too.
+        """
+        arrays = [_time_first(name, array) for name, array in steps._asdict().items()]
+        if self._stream is None:
+            return Trajectory(*(torch.from_numpy(np.array(array, order="C")).to(self._device) for array in arrays))
+        return self._staged([_page_locked(array) for array in arrays], self._stream)
+
+    def _staged(self, tensors: list[Tensor], stream: torch.cuda.Stream) -> Trajectory:
+        computing = torch.cuda.current_stream(self._device)
+        with torch.cuda.stream(stream):
+            copies = [tensor.to(self._device, non_blocking=True) for tensor in tensors]
+        computing.wait_stream(stream)
+        for copy in copies:  # allocated on one stream, used on another: not to be reused before that use has ended
+            copy.record_stream(computing)
+        return Trajectory(*copies)
 
 
-def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.array(array, order="C")).to(device)
+def _time_first(name: str, array: np.ndarray) -> np.ndarray:
+    return array if name in PER_COLUMN else array.swapaxes(0, 1)
+
+
+def _page_locked(array: np.ndarray) -> Tensor:
+    """A copy in page-locked memory, which torch keeps until a copy from it that is under way has ended."""
+    dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
+    tensor = torch.empty(array.shape, dtype=dtype, pin_memory=True)
+    np.copyto(tensor.numpy(), array)
+    return tensor

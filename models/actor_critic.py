@@ -39,7 +39,7 @@ class ActorCritic(nn.Module):
 
     def forward(self, observation: Tensor, is_first: Tensor, memory: Tensor) -> ModelOutput:
         """observation [T, B, …], is_first [T, B] bool (memory restarts there), memory [B, M] before time 0."""
-        features = self.encoder(observation.flatten(0, 1)).float()
+        features = self.encoder(observation.flatten(0, 1)).to(self.policy.weight.dtype)
         with torch.autocast(features.device.type, enabled=False):
             params, values = self.policy(features), self.value(features)
         shape = (*is_first.shape, -1)

@@ -16,10 +16,13 @@ class ReplayShard:
         self._queue = queue
         self._batch_columns = batch_columns
         self._env_steps = 0
+        self._arrived = 0
 
     def insert(self, unroll: Unroll) -> ShardStatus:
         """Store an unroll. Its valid transitions count as env steps from here on, whatever becomes of them."""
-        self._env_steps += int(unroll.steps.valid.sum())
+        env_steps = int(unroll.steps.valid.sum())
+        self._env_steps += env_steps
+        self._arrived += env_steps
         self._queue.insert(unroll)
         return self.status()
 
@@ -36,4 +39,5 @@ class ReplayShard:
     def status(self) -> ShardStatus:
         """How much waits."""
         waiting = len(self._queue)
-        return ShardStatus(waiting // self._batch_columns, waiting, self._queue.capacity, self._env_steps)
+        return ShardStatus(waiting // self._batch_columns, waiting, self._queue.capacity, self._env_steps,
+                           self._arrived)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The command line: `rl-platform train | eval | config | stop`."""
+"""The command line: `rl-platform train | eval | config | tune | stop`."""
 
 import argparse
 import itertools
@@ -92,6 +92,23 @@ def _parser() -> argparse.ArgumentParser:
     evaluation.add_argument("--video", action="store_true", help="write the first environment's games as mp4")
     evaluation.add_argument("--seed", type=_seed, default=None, help="of the games and the actions (default: run.seed)")
 
+    tune = commands.add_parser("tune", help="search hyper-parameters")
+    tune.set_defaults(command=_tune, takes_overrides=False)
+    tune.add_argument("search", metavar="EXPERIMENT", help="a Python file, or one of tune_experiments: cartpole_asha")
+    tune.add_argument("--trials", type=_positive, default=None, metavar="N", help="default: what the experiment says")
+    tune.add_argument("--max-seconds", type=_positive, default=None, metavar="S", help="no trial goes on after that")
+    tune.add_argument("--results", type=Path, default=None, metavar="DIR", help="default runs/EXPERIMENT_<timestamp>")
+
+    bench = commands.add_parser("bench", help="measure stages, pipeline, bytes and overlap", epilog=_OVERRIDES)
+    _config_arguments(bench, _bench, optional=True)
+    bench.add_argument("--only", default="stages,pipeline,wire,overlap", metavar="PART[,PART…]",
+                       help="which of stages, pipeline, wire, overlap (default: all)")  # fmt: skip
+    bench.add_argument("--json", type=Path, default=None, metavar="FILE", help="write what was found there as well")
+    bench.add_argument("--stage-seconds", type=_seconds, default=20.0, metavar="S", help="for each stage (default 20)")
+    bench.add_argument("--run-seconds", type=_seconds, default=60.0, metavar="S",
+                       help="for each measured run (default 60)")  # fmt: skip
+    bench.add_argument("--rounds", type=_positive, default=3, metavar="N", help="of overlap's two runs (default 3)")
+
     stop = commands.add_parser("stop", help="checkpoint and end a run")
     stop.set_defaults(command=_stop, takes_overrides=False)
     stop.add_argument("run", metavar="RUN", type=Path)
@@ -111,6 +128,12 @@ def _config_arguments(parser: argparse.ArgumentParser, command, *, optional: boo
 def _positive(text: str) -> int:
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def _seconds(text: str) -> float:
+    if not 1.0 <= (value := float(text)) <= 86_400.0:
+        raise argparse.ArgumentTypeError(f"must be from 1 to 86400 seconds, got {text}")
     return value
 
 
@@ -150,6 +173,27 @@ def _eval(options: argparse.Namespace, overrides: list[str]) -> int:
     result = evaluate_run(options.path, episodes=options.episodes, greedy=options.greedy, video=options.video,
                           seed=options.seed)  # fmt: skip
     _say(str(result))
+    return 0
+
+
+def _tune(options: argparse.Namespace, overrides: list[str]) -> int:
+    from rl_platform.runtime.searches import load_search, results_directory
+
+    results = options.results or results_directory(options.search)
+    return load_search(options.search).run(results.resolve(), trials=options.trials, max_seconds=options.max_seconds)
+
+
+def _bench(options: argparse.Namespace, overrides: list[str]) -> int:
+    from configs.loader import load_config
+    from rl_platform.runtime.bench.command import Durations, bench, parse_parts
+
+    name, parts = options.config or "atari/pong_impala", parse_parts(options.only)
+    durations = Durations(stage_s=options.stage_seconds, run_s=options.run_seconds, rounds=options.rounds)
+    config = load_config(name, overrides, options.extends)
+    try:
+        bench(name, config, parts, durations, options.json)
+    except RuntimeError as error:
+        return _refuse(str(error), 1)
     return 0
 
 

@@ -21,3 +21,14 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return all([mallopt(_MMAP_MAX, 0), mallopt(_TRIM_THRESHOLD, 2**31 - 1), mallopt(_ARENA_MAX, 1)])
+
+
+def give_back_freed_memory() -> bool:
+    """Have glibc give every free page of its heaps back to the kernel. Returns False where it has no effect.
+
+    For a process whose heap fragments: a rollout actor with 16 Pong games grew from 280 to 805 MB over 243,000 env
+    steps, and stays at 280 when this is called after every tenth unroll of 320, for 0.6 % of the CPU that these take.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    return bool(ctypes.CDLL(None).malloc_trim(0))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class FlatParameters:
-    """Re-points every parameter of a module to a view of one flat float32 vector [P] (its gradient likewise).
+    """Re-points every parameter of a module to a view of one flat vector [P], in the parameters' dtype.
 
     Publishing, loading, clipping, checking, stepping and reducing are then single vector operations. Each parameter
     keeps its memory format, so the vector of a module depends on how it was built: equal code, equal order.
@@ -14,20 +14,23 @@ class FlatParameters:
     Moving the module to another device or dtype afterwards takes its parameters away from the vector: move it before.
     """
 
-    def __init__(self, module: nn.Module, *, with_gradient: bool = False):
-        parameters = list(module.parameters())
-        assert all(parameter.dtype == torch.float32 for parameter in parameters)
-        self.vector = torch.empty(sum(map(torch.numel, parameters)), device=parameters[0].device)
-        self.gradient = torch.zeros_like(self.vector) if with_gradient else None
-        for parameter, view in zip(parameters, _views(self.vector, parameters), strict=True):
+    def __init__(self, module: nn.Module):
+        self._parameters = list(module.parameters())
+        dtype, device = self._parameters[0].dtype, self._parameters[0].device
+        assert all(parameter.dtype == dtype for parameter in self._parameters)
+        self.vector = torch.empty(sum(map(torch.numel, self._parameters)), dtype=dtype, device=device)
+        for parameter, view in zip(self._parameters, _views(self.vector, self._parameters), strict=True):
             view.copy_(parameter.data)
             parameter.data = view
-        if with_gradient:
-            for parameter, view in zip(parameters, _views(self.gradient, parameters), strict=True):
-                parameter.grad = view
+
+    def send_gradients_to(self, gradient: Tensor) -> None:
+        """From now on backward passes add to `gradient` [P], of the vector's dtype and device, in its order."""
+        assert gradient.shape == self.vector.shape, (gradient.shape, self.vector.shape)
+        for parameter, view in zip(self._parameters, _views(gradient, self._parameters), strict=True):
+            parameter.grad = view
 
     def load(self, vector: np.ndarray) -> None:
-        """Overwrite every parameter with `vector` [P] float32, which may be read-only and is not kept.
+        """Overwrite every parameter with `vector` [P], which may be read-only and is not kept.
 
         Raises:
           ValueError: the vector is another network's.
@@ -38,8 +41,8 @@ class FlatParameters:
         self.vector.copy_(torch.tensor(vector))  # tensor, not from_numpy: that warns of read-only arrays
 
     def numpy(self) -> np.ndarray:
-        """A copy [P] float32."""
-        return self.vector.numpy(force=True).copy()
+        """A copy [P] in float32, in which weights travel."""
+        return np.array(self.vector.numpy(force=True), dtype=np.float32)
 
 
 def _views(vector: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:

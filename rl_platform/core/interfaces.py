@@ -106,7 +106,8 @@ class Shard(Protocol):
 class LearnerRole(Protocol):
     """Turns batches into weights."""
 
-    def update(self, batch: Batch) -> UpdateInfo: ...
+    def update(self, batch: Batch | None) -> UpdateInfo:
+        """One update; None: this rank has no batch, and takes part in the others' with zeros."""
 
     def weights(self) -> Weights: ...
 

@@ -114,22 +114,36 @@ class ShardStatus(NamedTuple):
     """Columns that the queue can hold."""
     env_steps: int = 0
     """Valid transitions that reached the shard since the last batch: not committed yet."""
+    arrived: int = 0
+    """Valid transitions that ever reached this shard."""
 
 
 class Weights(NamedTuple):
-    """All parameters of the acting network as one flat float32 vector, and the update that made them."""
+    """All parameters of the acting network as one flat float32 vector."""
 
     version: int
+    """Grows with each update. No two weights of a launch share one, even if a learner starts again from a snapshot."""
     vector: np.ndarray
+
+
+class Progress(NamedTuple):
+    """How far a learner has come."""
+
+    version: int
+    """Of its weights."""
+    updates: int
+    env_steps: int
 
 
 class UpdateInfo(NamedTuple):
     """What the learner says of one update."""
 
     version: int
-    """Updates attempted so far, this one included: the version of the published weights."""
+    """Of the weights that the update left."""
+    updates: int
+    """Updates attempted so far, this one included, since the run began; a snapshot takes it back."""
     env_steps: int
-    """Env steps committed so far."""
+    """Env steps committed so far, over all learner ranks; a snapshot takes them back."""
     skipped: bool
     """The update was not finite and was not applied."""
     metrics: dict[str, float]

@@ -7,6 +7,7 @@ from typing import Any
 from rl_platform.core.types import RolloutInfo, ShardStatus, UpdateInfo
 from rl_platform.observability.averages import Averages, mean_of
 from rl_platform.observability.episodes import EpisodeWindow
+from rl_platform.observability.evaluations import Evaluation, EvaluationSeries
 from rl_platform.observability.rate import Commit, StepRate
 
 POLICY_LAG = "policy_lag_mean"
@@ -30,8 +31,9 @@ class RunStatistics:
         self._env_steps = 0
         self._learner_updates = 0
         self._counts = {"unrolls_lost": 0, "columns_dropped": 0, "actors_restarted": 0}
-        self._counts |= {"updates_skipped": 0, "env_faults": 0}
+        self._counts |= {"updates_skipped": 0, "env_faults": 0, "evaluations_failed": 0, "env_steps_lost": 0}
         self._episodes = EpisodeWindow(task_names)
+        self._evaluations = EvaluationSeries()
         self._rate = StepRate()
         self._lag_sum, self._lag_count = 0.0, 0
         self._update_averages = Averages()
@@ -52,7 +54,7 @@ class RunStatistics:
     def add_update(self, info: UpdateInfo) -> None:
         """An update was done. The metrics of a skipped one are not finite and stay out of the averages."""
         self._env_steps = info.env_steps
-        self._learner_updates = info.version
+        self._learner_updates = info.updates
         self._rate.add(Commit(self._clock(), info.env_steps))
         if info.skipped:
             self._counts["updates_skipped"] += 1
@@ -62,11 +64,23 @@ class RunStatistics:
             self._lag_sum += info.metrics[POLICY_LAG]
             self._lag_count += 1
 
-    def add_failures(self, *, unrolls_lost: int = 0, columns_dropped: int = 0, actors_restarted: int = 0) -> None:
-        """Unrolls died on their way, columns were dropped as stale or surplus, actors were replaced: so many more."""
-        self._counts["unrolls_lost"] += unrolls_lost
-        self._counts["columns_dropped"] += columns_dropped
-        self._counts["actors_restarted"] += actors_restarted
+    def add_failures(self, **counts: int) -> None:
+        """So many more `unrolls_lost` on their way, `columns_dropped` as stale or surplus, `actors_restarted`, and
+        `env_steps_lost` between a replay shard and the learner's state."""
+        for name, more in counts.items():
+            self._counts[name] += more
+
+    def fall_back(self, *, env_steps: int, updates: int) -> None:
+        """The learner began anew from an earlier state."""
+        self._env_steps, self._learner_updates = env_steps, updates
+
+    def add_evaluation(self, evaluation: Evaluation) -> None:
+        """An evaluation is finished: it is in the next row."""
+        self._evaluations.add(evaluation)
+
+    def add_failed_evaluation(self) -> None:
+        """An evaluation came to nothing."""
+        self._counts["evaluations_failed"] += 1
 
     def wall_s(self) -> float:
         """Seconds that the run has taken, in all its processes."""
@@ -83,6 +97,7 @@ class RunStatistics:
             **self._episodes.take(),
             **self._counts,
             **self._flow_averages.take(),
+            **self._evaluations.take(),
         }
         learned = self._update_averages.take()
         assert not own.keys() & learned.keys(), f"the learner's metrics reuse {own.keys() & learned.keys()}"
@@ -90,12 +105,13 @@ class RunStatistics:
 
     def summary(self, status: str) -> dict[str, Any]:
         """The content of summary.json; NaN where a value does not exist yet."""
-        kept = ("unrolls_lost", "actors_restarted", "updates_skipped")
+        kept = ("unrolls_lost", "env_steps_lost", "actors_restarted", "updates_skipped")
         return {
             **self._totals(),
             "episodes": self._episodes.count,
             "episode_return_mean": self._episodes.return_mean(),
             POLICY_LAG: mean_of(self._lag_sum, self._lag_count),
+            **self._evaluations.summary(),
             **{name: self._counts[name] for name in kept},
             "status": status,
         }
@@ -119,6 +135,7 @@ class RunStatistics:
             "policy_lag": [self._lag_sum, self._lag_count],
             "episodes": self._episodes.state_dict(),
             "rate": self._rate.state_dict(),
+            "evaluations": self._evaluations.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -126,7 +143,8 @@ class RunStatistics:
         self._started_s = self._clock()
         self._earlier_wall_s = state["wall_s"]
         self._env_steps, self._learner_updates = state["env_steps"], state["learner_updates"]
-        self._counts = dict(state["counts"])
+        self._counts |= state["counts"]  # a checkpoint older than evaluations has no count of them
         self._lag_sum, self._lag_count = state["policy_lag"]
         self._episodes.load_state_dict(state["episodes"])
         self._rate.load_state_dict(state["rate"])
+        self._evaluations.load_state_dict(state.get("evaluations", {}))

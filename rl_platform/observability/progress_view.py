@@ -10,7 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-FAILURES = ("unrolls_lost", "columns_dropped", "actors_restarted", "updates_skipped", "env_faults")
+FAILURES = ("unrolls_lost", "env_steps_lost", "columns_dropped", "actors_restarted", "updates_skipped", "env_faults",
+            "evaluations_failed")  # fmt: skip
 LOSS = "loss/"
 
 
@@ -43,7 +44,7 @@ def progress_line(row: Mapping[str, float], budget: Budget) -> str:
         f"loss {losses}" if losses else "loss –",
         f"queue {_percent(row.get('queue_fill', math.nan))}",
         f"ETA {duration(eta_s(row, budget))}",
-        *(f"{name} {count(row[name])}" for name in FAILURES if row[name]),
+        *(f"{name} {count(row[name])}" for name in FAILURES if row.get(name)),
     ]
     return " | ".join(parts)
 
@@ -57,7 +58,7 @@ def progress_table(row: Mapping[str, float], budget: Budget, title: str) -> Grou
     body = Table.grid(padding=(0, 3))
     losses = {name: number(row[name]) for name in _loss_names(row)}
     body.add_row(_block(_run_numbers(row)), _block(_episode_numbers(row)), _block(losses))
-    failures = ", ".join(f"{name} {count(row[name])}" for name in FAILURES if row[name])
+    failures = ", ".join(f"{name} {count(row[name])}" for name in FAILURES if row.get(name))
     return Group(head, body, Text(failures, style="yellow")) if failures else Group(head, body)
 
 

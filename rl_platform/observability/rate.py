@@ -51,7 +51,8 @@ class StepRate:
         self._forget(now_s)
         if self._updates < 2 or now_s <= self._recent[0].time_s:
             return math.nan
-        return (self._recent[-1].env_steps - self._recent[0].env_steps) / (now_s - self._recent[0].time_s)
+        gained = self._recent[-1].env_steps - self._recent[0].env_steps  # negative where a snapshot took steps back
+        return max(gained, 0) / (now_s - self._recent[0].time_s)
 
     def _forget(self, now_s: float) -> None:
         """Keep the commits of the window and the last one before it, from which the window's steps are counted."""

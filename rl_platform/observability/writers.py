@@ -1,4 +1,4 @@
-"""The records in a run's folder: metrics.jsonl, tensorboard/, summary.json."""
+"""The records of a run: metrics.jsonl, tensorboard/ and summary.json in its folder, and Ray's metrics."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rl_platform.observability.files import AppendFile, FullDiskTolerance, to_json, write_atomic
 from rl_platform.observability.metrics_file import keep_rows_until
+from rl_platform.observability.ray_metrics import RayMetrics
 
 if TYPE_CHECKING:
     from rl_platform.observability.event_file import EventFile
@@ -18,7 +19,9 @@ class RunWriters:
     the folder's series say of later steps is removed. While the disk is full, records are lost and the run goes on.
     """
 
-    def __init__(self, run_dir: Path, *, tensorboard: bool, restored_env_steps: int = 0) -> None:
+    def __init__(
+        self, run_dir: Path, *, tensorboard: bool, ray_metrics: bool = False, restored_env_steps: int = 0
+    ) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
         self._summary_path = run_dir / "summary.json"
         self._metrics_path = run_dir / "metrics.jsonl"
@@ -27,6 +30,7 @@ class RunWriters:
         keep_rows_until(self._metrics_path, restored_env_steps)
         self._metrics = AppendFile(self._metrics_path)
         self._events = _event_file(self._events_path, restored_env_steps) if tensorboard else None
+        self._ray_metrics = RayMetrics(str(run_dir)) if ray_metrics else None
 
     def write_row(self, row: Mapping[str, float]) -> None:
         """Append a metrics row to every series."""
@@ -34,6 +38,8 @@ class RunWriters:
         events = self._events
         if events is not None:
             self._tolerance.attempt(self._events_path, lambda: events.add(row))
+        if self._ray_metrics is not None:
+            self._ray_metrics.write(row)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace summary.json."""

@@ -16,6 +16,7 @@ from configs.schema import Config
 from learners.learner import Learner
 from learners.objective import VtraceSettings
 from learners.optimizer import OptimizerFactory, adam, rmsprop
+from learners.ranks import ONE_RANK, Ranks
 from models.actor_critic import ActorCritic
 from models.build import build_actor_critic
 from replay.queue import QueueSource
@@ -64,8 +65,8 @@ def make_screen(config: Config, env: VectorEnv, seeds: np.ndarray) -> Screen:
     return GymnasiumScreen(env)
 
 
-def make_learner(config: Config, spec: EnvSpec) -> Learner:
-    """The learner, with freshly initialised weights."""
+def make_learner(config: Config, spec: EnvSpec, ranks: Ranks = ONE_RANK) -> Learner:
+    """The learner, with freshly initialised weights; one of several `ranks`, or on its own."""
     settings = config.learner
     device = torch.device(_learner_device(config))
     return Learner(
@@ -79,6 +80,7 @@ def make_learner(config: Config, spec: EnvSpec) -> Learner:
             pg_rho_clip=settings.pg_rho_clip,
             reduction=settings.reduction,
             reward_transform=settings.reward_transform,
+            normalize_advantages=settings.normalize_advantages,
             value_weight=settings.terms.value,
         ),
         optimizer=_optimizer(settings.optimizer),
@@ -88,6 +90,7 @@ def make_learner(config: Config, spec: EnvSpec) -> Learner:
         frame_stack=spec.frame_stack,
         precision=_precision(config, spec, device),
         device=device,
+        ranks=ranks,
     )
 
 

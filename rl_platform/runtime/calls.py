@@ -1,5 +1,6 @@
 """Calls to one Ray actor, dealt with in the order in which they were made."""
 
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -15,9 +16,12 @@ class Calls:
 
     def __init__(self) -> None:
         self._line: deque[tuple[ray.ObjectRef, Callable[[ray.ObjectRef], None]]] = deque()
+        self._heard = time.monotonic()
 
     def add(self, answer: ray.ObjectRef, handle: Callable[[ray.ObjectRef], None]) -> None:
         """Have `handle` called with the answer's reference when its turn has come."""
+        if not self._line:
+            self._heard = time.monotonic()
         self._line.append((answer, handle))
 
     def oldest(self) -> list[ray.ObjectRef]:
@@ -27,4 +31,9 @@ class Calls:
     def handle_oldest(self) -> None:
         """Deal with the oldest call, which has been answered."""
         answer, handle = self._line.popleft()
+        self._heard = time.monotonic()
         handle(answer)
+
+    def silent_s(self) -> float:
+        """Seconds for which the actor has owed an answer, 0 if it owes none."""
+        return time.monotonic() - self._heard if self._line else 0.0

@@ -58,7 +58,7 @@ def load_checkpoint(path: Path) -> State:
         if name.endswith(".safetensors"):
             arrays |= _tensors(path / name, content)
         else:
-            state = json.loads(content)
+            state = _values(path / name, content)
     for dotted, array in arrays.items():
         _put(state, dotted.split("/"), array)
     return state
@@ -173,8 +173,13 @@ def _forget_old(root: Path, keep: int, just_written: Path) -> None:
     older = [path for path in checkpoints(root) if path != just_written]
     for path in older[keep - 1 :]:
         _delete(path)
-    for path in root.glob(".unfinished-*"):
-        shutil.rmtree(path, ignore_errors=True)
+    for path in root.iterdir():
+        if path.name.startswith(".unfinished-") or _half_deleted(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _half_deleted(path: Path) -> bool:
+    return _NAME.fullmatch(path.name) is not None and not (path / _MANIFEST).exists()
 
 
 def _delete(checkpoint: Path) -> None:
@@ -203,6 +208,13 @@ def _verified(folder: Path, name: str, digest: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != digest:
         raise CheckpointError(f"{folder / name} is damaged: its sha256 is not the one in {_MANIFEST}")
     return content
+
+
+def _values(path: Path, content: bytes) -> State:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not a JSON file ({error})") from None
 
 
 def _tensors(path: Path, content: bytes) -> dict[str, np.ndarray]:

@@ -1,27 +1,45 @@
-"""`rl-platform eval`: whole games of a trained policy, their returns, and a video."""
+"""Whole games of a trained policy, their returns, and a video: for `rl-platform eval` and for evaluations in a run."""
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
 from configs.schema import Config
-from rl_platform.core.interfaces import Policy, StepResult
+from rl_platform.core.interfaces import StepResult, VectorEnv
 from rl_platform.core.seeding import derive_seed, derive_seeds
 from rl_platform.core.types import Episode
+from rl_platform.observability.files import write_atomic
 from rl_platform.observability.video import write_video
 from rl_platform.runtime import build
+from rl_platform.runtime.checkpoint import State
 from rl_platform.runtime.errors import blaming
 from rl_platform.runtime.load import make_trained_policy, read_run
 from rl_platform.runtime.play import Games, mean_and_error, play
 
 _MAX_ENVS = 20
 _EMULATOR_FPS = 60.0
+
+
+class Plan(NamedTuple):
+    """Which games are played: the same plan and the same weights give the same games."""
+
+    episodes: int
+    greedy: bool
+    """The most probable action instead of a sampled one."""
+    seed: int
+    """Of the environments and of sampled actions."""
+
+
+class GivenUpError(Exception):
+    """The games were not played to their end, because they were not wanted any more."""
 
 
 @dataclass(frozen=True)
@@ -52,32 +70,42 @@ def evaluate_run(path: Path, *, episodes: int, greedy: bool, video: bool, seed: 
     folder = checkpoint.parent.parent / "eval"
     with blaming(str(folder), OSError):
         folder.mkdir(exist_ok=True)
-    seed = config.run.seed if seed is None else seed
-    policy = make_trained_policy(config, state, seed=derive_seed(seed, "eval policy"))
+    plan = Plan(episodes, greedy, config.run.seed if seed is None else seed)
     name = f"{checkpoint.name}-{'greedy' if greedy else 'sampled'}"
     video_path = folder / f"{name}.mp4" if video else None
-    played = _played(config, policy, derive_seeds(seed, min(episodes, _MAX_ENVS), "eval"),
-                     episodes=episodes, greedy=greedy, video_path=video_path)  # fmt: skip
-    report = Report(checkpoint, greedy, tuple(played), *mean_and_error(played), video_path)
-    _write(folder / f"{name}.json", report, seed)
-    return report
+    played = play_games(config, state, plan, video_path=video_path)
+    write_findings(folder / f"{name}.json", findings(checkpoint.name, plan, played))
+    return Report(checkpoint, greedy, played, *mean_and_error(played), video_path)
 
 
-def _played(config: Config, policy: Policy, seeds: np.ndarray, *, episodes: int, greedy: bool,
-            video_path: Path | None) -> list[Episode]:  # fmt: skip
-    """Whole games in one environment for each seed; the first one's first game is shown in the video."""
+def play_games(config: Config, state: State, plan: Plan, *, video_path: Path | None = None,
+               given_up: Callable[[], bool] = lambda: False) -> tuple[Episode, ...]:  # fmt: skip
+    """Whole games with the weights of a learner's state; the first environment's first game is shown in the video.
+
+    Args:
+      given_up: asked after every step; GivenUpError is raised when it says so before the last game has ended.
+    """
+    policy = make_trained_policy(config, state, seed=derive_seed(plan.seed, "eval policy"))
+    seeds = derive_seeds(plan.seed, min(plan.episodes, _MAX_ENVS), "eval")
     with blaming(f"env.id {config.env.id}", ValueError):
         env = build.make_env(config, seeds, render=video_path is not None)
-    games = Games(episodes, env.num_envs)
-    stream = games.watch(play(policy, env, greedy=greedy))
+    games = Games(plan.episodes, env.num_envs)
+    stream = takewhile(lambda _: not given_up(), games.watch(play(policy, env, greedy=plan.greedy)))
     with closing(env):
         if video_path is None:
             deque(stream, maxlen=0)
         else:
-            pictures = _pictures(stream, build.make_screen(config, env, seeds))
-            with blaming(f"--video of {config.env.id}", DependencyNotInstalled):
-                write_video(video_path, pictures, _EMULATOR_FPS / env.spec.frame_skip)
-    return games.played
+            _film(config, env, seeds, stream, video_path)
+    if len(games.played) < plan.episodes:
+        raise GivenUpError
+    return tuple(games.played)
+
+
+def _film(config: Config, env: VectorEnv, seeds: np.ndarray, stream: Iterator[tuple[np.ndarray, StepResult]],
+          path: Path) -> None:  # fmt: skip
+    pictures = _pictures(stream, build.make_screen(config, env, seeds))
+    with blaming(f"--video of {config.env.id}", DependencyNotInstalled):
+        write_video(path, pictures, _EMULATOR_FPS / env.spec.frame_skip)
 
 
 def _pictures(stream: Iterator[tuple[np.ndarray, StepResult]], screen: build.Screen) -> Iterator[np.ndarray]:
@@ -90,14 +118,20 @@ def _pictures(stream: Iterator[tuple[np.ndarray, StepResult]], screen: build.Scr
             showing = not step.episode_end[0]
 
 
-def _write(path: Path, report: Report, seed: int) -> None:
-    content = {
-        "checkpoint": report.checkpoint.name,
-        "greedy": report.greedy,
-        "seed": seed,
-        "mean": report.mean,
-        "standard_error": report.standard_error if len(report.episodes) > 1 else None,
-        "returns": [episode.episode_return for episode in report.episodes],
-        "lengths": [episode.length for episode in report.episodes],
+def findings(state_name: str, plan: Plan, played: tuple[Episode, ...]) -> dict[str, Any]:
+    """Plain JSON values; `seed`, `greedy` and the number of returns say how to repeat it."""
+    mean, standard_error = mean_and_error(played)
+    return {
+        "checkpoint": state_name,
+        "greedy": plan.greedy,
+        "seed": plan.seed,
+        "mean": mean,
+        "standard_error": standard_error if len(played) > 1 else None,
+        "returns": [episode.episode_return for episode in played],
+        "lengths": [episode.length for episode in played],
     }
-    path.write_text(json.dumps(content, indent=1))
+
+
+def write_findings(path: Path, content: dict[str, Any]) -> None:
+    """Replace a file of the `eval/` folder."""
+    write_atomic(path, json.dumps(content, indent=1).encode())

@@ -1,13 +1,16 @@
 """The one-process wiring, without Ray: serial (deterministic, for a debugger) or overlapped (two threads)."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import cycle
 
 import numpy as np
 
 from rl_platform.core.interfaces import LearnerRole, Shard, Worker
 from rl_platform.core.types import Batch, Trajectory, Weights
+from rl_platform.runtime.checkpoint import State
+from rl_platform.runtime.evaluators import Evaluator
 from rl_platform.runtime.hangs import hang_of, hangs_named
 from rl_platform.runtime.run import Run
 from rl_platform.runtime.run_log import log
@@ -19,37 +22,48 @@ _LAST_CALL_S = 5.0
 """How long an environment call under way may take at the end of a run, before it is left behind."""
 
 
-def run_serial(
-    workers: Sequence[Worker], shard: Shard, learner: LearnerRole, run: Run, *, step_timeout_s: float = 30.0
-) -> None:
-    """Collect, insert, update, in turn, until the run should stop.
+@contextmanager
+def serial_training(workers: Sequence[Worker], shard: Shard, learner: LearnerRole, run: Run, evaluator: Evaluator, *,
+                    step_timeout_s: float = 30.0) -> Iterator["SerialTraining"]:  # fmt: skip
+    """Collect, insert, update, in turn.
 
     An environment that takes longer than `step_timeout_s` is named in the log; only the user can end such a wait.
     """
-    weights = learner.weights()
     with hangs_named(workers, step_timeout_s):
-        for worker in cycle(workers):
-            unroll, info = worker.collect(weights)
-            run.add_rollout(info)
-            shard.insert(unroll)
-            weights = _use_up(shard, learner, run, weights)
-            run.add_shard(shard.status())
-            run.tick()
-            if run.checkpoint_due():
-                run.save(learner.state_dict())
-            if run.should_stop():
-                return
+        yield SerialTraining(workers, shard, learner, run, evaluator)
 
 
-def _use_up(shard: Shard, learner: LearnerRole, run: Run, weights: Weights) -> Weights:
-    """Update as long as batches are ready and the run goes on; returns the newest weights."""
-    while shard.status().ready and not run.should_stop():
-        batch = shard.next_batch(weights.version)
-        if batch is None:
-            break
-        run.add_update(learner.update(batch))
-        weights = learner.weights()
-    return weights
+class SerialTraining:
+    """One worker's unroll and the updates that it makes possible, a step."""
+
+    def __init__(self, workers: Sequence[Worker], shard: Shard, learner: LearnerRole, run: Run, evaluator: Evaluator):
+        self.evaluator = evaluator
+        self._workers = cycle(workers)
+        self._shard, self._learner, self._run = shard, learner, run
+        self._weights = learner.weights()
+
+    def step(self) -> None:
+        """Collect, insert, and update as long as batches are ready."""
+        unroll, info = next(self._workers).collect(self._weights)
+        self._run.add_rollout(info)
+        self._shard.insert(unroll)
+        while self._shard.status().ready and not self._run.should_stop():
+            batch = self._shard.next_batch(self._weights.version)
+            if batch is None:
+                break
+            self._run.add_update(self._learner.update(batch))
+            self._weights = self._learner.weights()
+        self._run.add_shard(self._shard.status())
+
+    def ask_for_state(self, deliver: Callable[[State], None]) -> None:
+        """Deliver it at once."""
+        deliver(self._learner.state_dict())
+
+    def end(self) -> State:
+        """The learner's state: nothing is under way between two steps."""
+        return self._learner.state_dict()
+
+    rescue = end
 
 
 class _Exchange:
@@ -70,13 +84,12 @@ class _Exchange:
             self.changed.notify_all()
 
 
-def run_overlapped(workers: Sequence[Worker], shard: Shard, learner: LearnerRole, run: Run, throttle: Throttle, *,
-                   step_timeout_s: float = 30.0) -> None:  # fmt: skip
-    """Collect in a second thread while the learner updates in this one.
-
-    Raises:
-      RuntimeError: an environment has not returned for `step_timeout_s`. Whatever the collector raises is raised too.
-    """
+@contextmanager
+def overlapped_training(
+    workers: Sequence[Worker], shard: Shard, learner: LearnerRole, run: Run, evaluator: Evaluator, throttle: Throttle,
+    *, step_timeout_s: float = 30.0,
+) -> Iterator["OverlappedTraining"]:  # fmt: skip
+    """Collect in a second thread while the learner updates in this one."""
     exchange = _Exchange(shard, learner.weights())
     # A daemon: an environment that never returns must not keep the process from ending.
     collector = threading.Thread(
@@ -84,14 +97,7 @@ def run_overlapped(workers: Sequence[Worker], shard: Shard, learner: LearnerRole
     )
     collector.start()
     try:
-        while not run.should_stop():
-            _update_once(exchange, learner, run)
-            run.add_shard(shard.status())
-            run.tick()
-            if run.checkpoint_due():
-                run.save(learner.state_dict())
-            if hang := hang_of(workers, step_timeout_s):
-                raise RuntimeError(hang)
+        yield OverlappedTraining(workers, exchange, learner, run, evaluator, step_timeout_s)
     finally:
         exchange.close()
         _leave(collector, workers, min(step_timeout_s, _LAST_CALL_S))
@@ -99,23 +105,56 @@ def run_overlapped(workers: Sequence[Worker], shard: Shard, learner: LearnerRole
         log.warning("the collector failed while the run ended", exc_info=exchange.error)
 
 
-def _update_once(exchange: _Exchange, learner: LearnerRole, run: Run) -> None:
-    """One update, if a batch forms soon."""
-    with exchange.changed:
-        exchange.changed.wait_for(lambda: exchange.error or exchange.shard.status().ready, timeout=_LOOK_EVERY_S)
-        if exchange.error:
-            raise exchange.error
-        batch = exchange.shard.next_batch(exchange.updates_begun)
-        if batch is None:
-            return
-        batch = _copied(batch)
-        exchange.updates_begun += 1
-        exchange.changed.notify_all()
-    run.add_update(learner.update(batch))
-    weights = learner.weights()
-    with exchange.changed:
-        exchange.weights = weights
-        exchange.changed.notify_all()
+class OverlappedTraining:
+    """One update a step, if a batch forms soon.
+
+    A step raises RuntimeError when an environment has not returned for `step_timeout_s`, and whatever the collector
+    raises.
+    """
+
+    def __init__(self, workers: Sequence[Worker], exchange: _Exchange, learner: LearnerRole, run: Run,
+                 evaluator: Evaluator, step_timeout_s: float):  # fmt: skip
+        self.evaluator = evaluator
+        self._workers, self._exchange, self._learner, self._run = workers, exchange, learner, run
+        self._step_timeout_s = step_timeout_s
+
+    def step(self) -> None:
+        """Update once, if a batch forms soon."""
+        batch = self._next_batch()
+        if batch is not None:
+            self._run.add_update(self._learner.update(batch))
+            self._publish(self._learner.weights())
+        self._run.add_shard(self._exchange.shard.status())
+        if hang := hang_of(self._workers, self._step_timeout_s):
+            raise RuntimeError(hang)
+
+    def _next_batch(self) -> Batch | None:
+        exchange = self._exchange
+        with exchange.changed:
+            exchange.changed.wait_for(lambda: exchange.error or exchange.shard.status().ready, timeout=_LOOK_EVERY_S)
+            if exchange.error:
+                raise exchange.error
+            batch = exchange.shard.next_batch(exchange.updates_begun)
+            if batch is None:
+                return None
+            exchange.updates_begun += 1
+            exchange.changed.notify_all()
+            return _copied(batch)
+
+    def _publish(self, weights: Weights) -> None:
+        with self._exchange.changed:
+            self._exchange.weights = weights
+            self._exchange.changed.notify_all()
+
+    def ask_for_state(self, deliver: Callable[[State], None]) -> None:
+        """Deliver it at once: the collector goes on meanwhile."""
+        deliver(self._learner.state_dict())
+
+    def end(self) -> State:
+        """The learner's state: no update is under way between two steps."""
+        return self._learner.state_dict()
+
+    rescue = end
 
 
 def _copied(batch: Batch) -> Batch:

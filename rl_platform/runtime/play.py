@@ -1,6 +1,6 @@
 """Playing whole games with a fixed policy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Games:
                 return
 
 
-def mean_and_error(episodes: list[Episode]) -> tuple[float, float]:
+def mean_and_error(episodes: Sequence[Episode]) -> tuple[float, float]:
     """Mean raw return, and its standard error (NaN for a single episode)."""
     returns = np.array([episode.episode_return for episode in episodes])
     error = returns.std(ddof=1) / np.sqrt(len(returns)) if len(returns) > 1 else float("nan")

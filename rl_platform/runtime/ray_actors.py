@@ -12,9 +12,13 @@ from ray.exceptions import RayActorError, RayError
 
 from actors.rollout_worker import RolloutWorker
 from learners.learner import Learner
+from learners.ranks import ONE_RANK, Address, CommunicationBackend, Ranks, host_ranks, join_ranks
 from replay.shard import ReplayShard
-from rl_platform.core.allocator import keep_freed_memory
-from rl_platform.core.types import Batch, RolloutInfo, ShardStatus, Unroll, UpdateInfo, Weights
+from rl_platform.core.allocator import give_back_freed_memory, keep_freed_memory
+from rl_platform.core.types import Batch, Progress, RolloutInfo, ShardStatus, Unroll, UpdateInfo, Weights
+
+_TRIM_EVERY_UNROLLS = 10
+"""How often a rollout actor gives freed memory back: its heap, used by two libraries in turns, fragments otherwise."""
 
 
 def reason(error: RayError) -> str:
@@ -41,11 +45,15 @@ class RolloutActor:
         torch.set_num_threads(torch_threads)
         self._worker = make_worker()
         self._thread: int | None = None
+        self._unrolls = 0
 
     @ray.method(num_returns=2)
     def collect(self, weights: Weights) -> tuple[RolloutInfo, Unroll]:
         self._thread = threading.get_ident()
         unroll, info = self._worker.collect(weights)
+        self._unrolls += 1
+        if self._unrolls % _TRIM_EVERY_UNROLLS == 0:
+            give_back_freed_memory()
         return info, unroll
 
     @ray.method(concurrency_group="watch")
@@ -72,24 +80,57 @@ class ReplayActor:
         return self._shard.next_batch(learner_version)
 
 
+class Seat(NamedTuple):
+    """The place of a learner among the ranks of its generation."""
+
+    index: int
+    count: int
+    backend: CommunicationBackend
+    timeout_s: float
+    """How long the others may keep it waiting."""
+
+
 @ray.remote
 class LearnerActor:
-    """Hosts a Learner."""
+    """Hosts a Learner: one rank of a generation, which lives and dies as a whole."""
 
-    def __init__(self, make_learner: Callable[[], Learner], state: dict[str, Any] | None, *, torch_threads: int):
+    def __init__(self, seat: Seat, *, torch_threads: int):
         keep_freed_memory()
         torch.set_num_threads(torch_threads)
-        self._learner = make_learner()
+        self._seat = seat
+        self._ranks: Ranks = ONE_RANK
+        self._store: Any = None
+
+    def present(self) -> None:
+        """It has started."""
+
+    def host(self) -> Address:
+        """Open the place where the ranks of this generation meet."""
+        address, self._store = host_ranks(ray.util.get_node_ip_address(), timeout_s=self._seat.timeout_s)
+        return address
+
+    def begin(self, make_learner: Callable[[Ranks], Learner], meeting: Address | None, state: dict[str, Any] | None,
+              version: int | None, *present: None) -> Progress:  # fmt: skip
+        """Meet the others, make the learner and have it go on from `state`, its weights from `version` on."""
+        if meeting is not None:
+            self._ranks = join_ranks(meeting, store=self._store, **self._seat._asdict())
+        self._learner = make_learner(self._ranks)
         if state is not None:
             self._learner.load_state_dict(state)
+        if version is not None:
+            self._learner.continue_at(version)
+        return self.progress()
+
+    def progress(self) -> Progress:
+        return self._learner.progress()
 
     def weights(self) -> Weights:
         return self._learner.weights()
 
     @ray.method(num_returns=2)
     def update(self, batch: Batch | None) -> tuple[UpdateInfo | None, Weights | None]:
-        """One update. A batch that did not come about (its columns went stale) is passed over."""
-        if batch is None:
+        """One update. A lone rank passes over a batch that did not come about (its columns went stale)."""
+        if batch is None and self._ranks.count == 1:
             return None, None
         return self._learner.update(batch), self._learner.weights()
 

@@ -75,8 +75,8 @@ def _start_local(config: Config) -> None:
 
 
 def _check_resources(config: Config) -> None:
-    keys = {"CPU": "actors.count, or the CPUs of cluster.actor_cpus, learner_cpus and replay_cpus",
-            "GPU": "cluster.gpus_per_learner"}  # fmt: skip
+    keys = {"CPU": "actors.count, cluster.num_learners, or the CPUs that cluster.*_cpus set aside for each actor",
+            "GPU": "cluster.gpus_per_learner or cluster.num_learners"}  # fmt: skip
     present = ray.cluster_resources()
     for kind, needed in _demand(config).items():
         if needed > present.get(kind, 0.0):
@@ -90,10 +90,11 @@ def _demand(config: Config) -> dict[str, float]:
 
 
 def _bundles(config: Config) -> list[dict[str, float]]:
-    """Learner and shard together, between which every batch travels; then each rollout actor."""
+    """Of each rank its learner, shard and feeder, between which batches travel; each rollout actor; the evaluator."""
     cluster = config.cluster
-    first = {"CPU": cluster.learner_cpus + cluster.replay_cpus, "GPU": cluster.gpus_per_learner}
-    return [first] + [{"CPU": cluster.actor_cpus, "GPU": 0.0}] * config.actors.count
+    rank = {"CPU": cluster.learner_cpus + cluster.replay_cpus, "GPU": cluster.gpus_per_learner}
+    rollout, evaluator = {"CPU": cluster.actor_cpus, "GPU": 0.0}, {"CPU": cluster.evaluator_cpus, "GPU": 0.0}
+    return [rank] * cluster.num_learners + [rollout] * config.actors.count + [evaluator]
 
 
 class Placement:
@@ -106,14 +107,19 @@ class Placement:
         wanted = [{kind: n for kind, n in bundle.items() if n} for bundle in _bundles(config)]
         self._index = {place: index for index, place in enumerate(i for i, bundle in enumerate(wanted) if bundle)}
         self._group = placement_group([bundle for bundle in wanted if bundle], "PACK") if self._index else None
+        self._num_ranks, self._num_actors = config.cluster.num_learners, config.actors.count
 
-    def beside_learner(self) -> dict[str, Any]:
-        """Options of the learner and of its replay shard."""
-        return self._options(0)
+    def beside_learner(self, rank: int) -> dict[str, Any]:
+        """Options of a rank's learner, replay shard and feeder."""
+        return self._options(rank)
 
     def of_rollout_actor(self, actor: int) -> dict[str, Any]:
         """Options of a rollout actor."""
-        return self._options(1 + actor)
+        return self._options(self._num_ranks + actor)
+
+    def of_evaluator(self) -> dict[str, Any]:
+        """Options of the actor that evaluates."""
+        return self._options(self._num_ranks + self._num_actors)
 
     def release(self) -> None:
         """Give the place back; ends whoever is still in it."""

@@ -1,8 +1,7 @@
-"""The rollout actors of one feeder: calls in flight, deaths, hangs, replacements."""
+"""The rollout actors of one feeder: calls in flight, deaths, hangs, vacant places."""
 
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ray
@@ -16,6 +15,22 @@ _ANSWER_S = 5.0
 _START_S = 120.0
 """The same for one that may still be starting: until its environments are built it cannot answer."""
 _LOOK_EVERY_S = 0.2
+
+
+class Vacancy(NamedTuple):
+    """A rollout actor that is no more, and why."""
+
+    actor: int
+    incarnation: int
+    reason: str
+
+
+class Hire(NamedTuple):
+    """A rollout actor that joins a feeder."""
+
+    actor: int
+    incarnation: int
+    handle: Any
 
 
 class _Call(NamedTuple):
@@ -44,31 +59,33 @@ class _Member:
 
 
 class RolloutGroup:
-    """Creates rollout actors and replaces those that die, raise or hang.
+    """Asks rollout actors for unrolls, and ends those that die, raise or hang: somebody else fills their places.
 
     Args:
-      create: (actor, incarnation) → handle of a new rollout actor.
-      count: number of actors.
-      first_incarnation: incarnations start here; a resumed run passes one that was never used.
       unrolls_in_flight: unrolls asked of one actor at once; with two it never waits for the feeder.
       step_timeout_s: an environment call longer than this is a hang.
-      max_restarts_in_a_row: an actor replaced this often without finishing an unroll fails the run.
-      report: takes one line for people about every replacement.
+      max_restarts_in_a_row: an actor that failed more often than this without finishing an unroll fails the run.
     """
 
-    def __init__(self, create: Callable[[int, int], Any], *, count: int, first_incarnation: int, unrolls_in_flight: int,
-                 step_timeout_s: float, max_restarts_in_a_row: int, report: Callable[[str], None]):  # fmt: skip
-        self._create = create
+    def __init__(self, *, unrolls_in_flight: int, step_timeout_s: float, max_restarts_in_a_row: int):
         self._unrolls_in_flight = unrolls_in_flight
         self._step_timeout_s = step_timeout_s
         self._max_in_a_row = max_restarts_in_a_row
-        self._report = report
-        self._in_a_row = [0] * count
+        self._in_a_row: dict[int, int] = {}
         self._owner_of: dict[ray.ObjectRef, int] = {}
-        self._members = [_Member(create(actor, first_incarnation), first_incarnation) for actor in range(count)]
+        self._members: dict[int, _Member] = {}
         self._next_look = 0.0
-        self.restarted = 0
+        self._vacancies: list[Vacancy] = []
         self.unrolls_lost = 0
+
+    def hire(self, hire: Hire) -> None:
+        """Have an actor take its place."""
+        self._members[hire.actor] = _Member(hire.handle, hire.incarnation)
+
+    def take_vacancies(self) -> list[Vacancy]:
+        """The places that became vacant since the last call."""
+        vacancies, self._vacancies = self._vacancies, []
+        return vacancies
 
     @property
     def in_flight(self) -> int:
@@ -81,7 +98,7 @@ class RolloutGroup:
 
     def free(self) -> list[int]:
         """Actors that may be asked for another unroll, those with the fewest calls in flight first."""
-        able = [a for a, member in enumerate(self._members) if len(member.calls) < self._unrolls_in_flight]
+        able = [a for a, member in self._members.items() if len(member.calls) < self._unrolls_in_flight]
         return sorted(able, key=lambda actor: len(self._members[actor].calls))
 
     def collect(self, actor: int, weights: ray.ObjectRef) -> None:
@@ -97,12 +114,12 @@ class RolloutGroup:
         """The result of a finished call: its info and the reference of its unroll; None when its actor died."""
         actor = self._owner_of.get(info_ref)
         if actor is None:
-            return None  # its actor was replaced meanwhile
+            return None  # its actor was given up meanwhile
         member = self._members[actor]
         try:
             info = ray.get(info_ref)
         except RayError as error:
-            self._replace(actor, reason(error))
+            self._give_up(actor, reason(error))
             return None
         del self._owner_of[info_ref]
         call = next(call for call in member.calls if call.info == info_ref)
@@ -111,52 +128,44 @@ class RolloutGroup:
         self._in_a_row[actor] = 0
         return info, call.unroll
 
-    def replace_hanging(self) -> None:
-        """Ask actors that have been silent for long where they are; replace those stuck in an environment."""
+    def give_up_hanging(self) -> None:
+        """Ask actors that have been silent for long where they are; give up those stuck in an environment."""
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + _LOOK_EVERY_S
-        for actor, member in enumerate(self._members):
+        for actor, member in list(self._members.items()):
             if member.question is not None:
                 self._listen(actor, member, member.question)
             elif member.calls and member.silent_s() > self._step_timeout_s:
                 member.question = member.handle.whereabouts.remote()
 
-    def close(self) -> None:
-        """End every actor."""
-        for member in self._members:
-            ray.kill(member.handle)
-
     def _listen(self, actor: int, member: _Member, question: ray.ObjectRef) -> None:
         """Deal with the answer, or with there being none, without waiting for it."""
         if not ray.wait([question], timeout=0)[0]:
             if member.silent_s() > self._step_timeout_s + (_ANSWER_S if member.started else _START_S):
-                self._replace(actor, f"{_phase(member)}: no answer for {member.silent_s():.0f} s")
+                self._give_up(actor, f"{_phase(member)}: no answer for {member.silent_s():.0f} s")
             return
         try:
             place: Whereabouts = ray.get(question)
         except RayError as error:
-            self._replace(actor, reason(error))
+            self._give_up(actor, reason(error))
             return
         if place.env_call_s > self._step_timeout_s:
-            self._replace(actor, f"{place.env} has not returned for {place.env_call_s:.0f} s:\n{place.stack}")
+            self._give_up(actor, f"{place.env} has not returned for {place.env_call_s:.0f} s:\n{place.stack}")
         else:
             member.live()
             member.heard -= place.env_call_s
 
-    def _replace(self, actor: int, reason: str) -> None:
-        old = self._members[actor]
-        self._in_a_row[actor] += 1
-        if self._in_a_row[actor] > self._max_in_a_row:
-            raise RuntimeError(f"rollout actor {actor} failed {self._in_a_row[actor]} times in a row: {reason}")
-        self._report(f"rollout actor {actor} (incarnation {old.incarnation}) replaced: {reason}")
-        for call in old.calls:
+    def _give_up(self, actor: int, why: str) -> None:
+        failed = self._in_a_row[actor] = self._in_a_row.get(actor, 0) + 1
+        if failed > self._max_in_a_row:
+            raise RuntimeError(f"rollout actor {actor} failed {failed} times in a row: {why}")
+        member = self._members.pop(actor)
+        for call in member.calls:
             del self._owner_of[call.info]
-        ray.kill(old.handle)
-        self.unrolls_lost += bool(old.calls)
-        self.restarted += 1
-        incarnation = old.incarnation + 1
-        self._members[actor] = _Member(self._create(actor, incarnation), incarnation)
+        ray.kill(member.handle)
+        self.unrolls_lost += bool(member.calls)
+        self._vacancies.append(Vacancy(actor, member.incarnation, why))
 
 
 def _phase(member: _Member) -> str:

@@ -2,12 +2,14 @@
 
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from configs.schema import Config
 from rl_platform.core.types import RolloutInfo, ShardStatus, UpdateInfo
 from rl_platform.observability.curve import write_curve
+from rl_platform.observability.evaluations import Evaluation
 from rl_platform.observability.metrics import RunStatistics
 from rl_platform.observability.progress import Progress
 from rl_platform.observability.progress_view import Budget
@@ -29,19 +31,25 @@ class Run:
     """
 
     def __init__(self, config: Config, directory: Path, *, frame_skip: int, launch: Launch, stop: StopRequest):
-        self._config, self._directory = config, directory
+        self._config, self.directory = config, directory
         self._lock = threading.RLock()
         self._statistics = RunStatistics(frame_skip=frame_skip)
         self._env_steps = 0
         self._collected = 0
-        self._counted = {"unrolls_lost": 0, "actors_restarted": 0}
+        self._env_steps_lost = 0
         if launch.restored is not None:
             self._statistics.load_state_dict(launch.restored["run"]["statistics"])
             self._env_steps = self._collected = launch.restored["run"]["env_steps"]
         self._launch_number, self.first_incarnation = launch.number, launch.first_incarnation
         self._writers = RunWriters(
-            directory, tensorboard=config.logging.tensorboard, restored_env_steps=self._env_steps
+            directory,
+            tensorboard=config.logging.tensorboard,
+            ray_metrics=config.logging.ray_metrics,
+            restored_env_steps=self._env_steps,
         )
+        self._began_at = self._env_steps
+        self._saver = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._saving: Future[Path | None] | None = None
         limit = config.run.max_seconds
         self._progress = Progress(
             Budget(config.run.total_env_steps, limit and self._statistics.wall_s() + limit),
@@ -81,19 +89,42 @@ class Run:
             self._statistics.add_update(info)
             self._statistics.add_failures(columns_dropped=info.columns_dropped)
 
-    def set_failures(self, *, unrolls_lost: int, actors_restarted: int) -> None:
-        """Totals of this launch."""
-        totals = {"unrolls_lost": unrolls_lost, "actors_restarted": actors_restarted}
+    def add_failures(self, *, unrolls_lost: int = 0, columns_dropped: int = 0, actors_restarted: int = 0) -> None:
+        """So many more: unrolls that died on their way, columns dropped unused, actors replaced."""
         with self._lock:
-            self._statistics.add_failures(**{name: n - self._counted[name] for name, n in totals.items()})
-        self._counted = totals
+            self._statistics.add_failures(
+                unrolls_lost=unrolls_lost, columns_dropped=columns_dropped, actors_restarted=actors_restarted
+            )
 
-    def account(self, status: ShardStatus) -> None:
-        """Say where every collected env step went; what is missing was lost on its way to the shard."""
-        missing = self._collected - self._env_steps - status.env_steps
+    def set_env_steps_lost(self, env_steps: int) -> None:
+        """Of the env steps that reached a replay shard in this launch, so many will never be committed."""
+        with self._lock:
+            self._statistics.add_failures(env_steps_lost=env_steps - self._env_steps_lost)
+            self._env_steps_lost = env_steps
+
+    def fall_back(self, *, env_steps: int, updates: int) -> None:
+        """The learners began anew from a snapshot: what came after it is not committed any more."""
+        with self._lock:
+            log.info("training goes on from %d env steps; it had come to %d", env_steps, self._env_steps)
+            self._env_steps = env_steps
+            self._statistics.fall_back(env_steps=env_steps, updates=updates)
+
+    def add_evaluation(self, evaluation: Evaluation) -> None:
+        """An evaluation has ended."""
+        with self._lock:
+            self._statistics.add_evaluation(evaluation)
+
+    def add_failed_evaluation(self) -> None:
+        """An evaluation came to nothing."""
+        with self._lock:
+            self._statistics.add_failed_evaluation()
+
+    def account(self, arrived: int, in_shards: int) -> None:
+        """Say where every env step of this launch went: arrived = committed + in the shards + lost."""
+        committed, collected = self._env_steps - self._began_at, self._collected - self._began_at
         log.info(
-            "env steps: %d collected, %d committed, %d in the shard and not committed, %d lost on the way",
-            self._collected, self._env_steps, status.env_steps, missing,
+            "env steps: %d arrived at the replay shards, %d committed, %d in the shards and not committed, %d lost; "
+            "%d collected", arrived, committed, in_shards, self._env_steps_lost, collected,
         )  # fmt: skip
 
     def tick(self) -> None:
@@ -115,32 +146,53 @@ class Run:
         self._next_checkpoint = time.monotonic() + self._config.run.checkpoint_every_s
         return True
 
+    @property
+    def env_steps(self) -> int:
+        """Committed so far."""
+        return self._env_steps
+
+    def whole_state(self, learner_state: State) -> State:
+        """What a checkpoint holds: the learner's state and the run's own."""
+        with self._lock:
+            own = {
+                "env_steps": int(learner_state["env_steps"]),
+                "launch": self._launch_number,
+                "statistics": self._statistics.state_dict(),
+            }
+        return learner_state | {"run": own}
+
+    def save_soon(self, learner_state: State) -> None:
+        """Write a checkpoint in a thread: neither the learner nor whoever feeds it waits for the disk."""
+        if self._saving is not None and not self._saving.done():
+            log.warning("a checkpoint is still being written: the one now due is left out")
+            return
+        self._saving = self._saver.submit(self.save, learner_state)
+
     def save(self, learner_state: State, status: str = "running") -> Path | None:
         """Write a checkpoint, then the summary. None if the disk refuses: the last good checkpoint stays.
 
         The state of a failed run is kept only if something was learned: without a checkpoint its folder can be reused.
         """
-        env_steps = int(learner_state["env_steps"])
         if status == "failed" and not learner_state["updates"]:
             return None
+        state = self.whole_state(learner_state)
         with self._lock:
-            run_state = {
-                "env_steps": env_steps,
-                "launch": self._launch_number,
-                "statistics": self._statistics.state_dict(),
-            }
             summary = self._statistics.summary(status)
-        path = self._save(learner_state | {"run": run_state}, env_steps)
+        path = self._save(state, state["run"]["env_steps"])
         self._writers.write_summary(summary)
         return path
 
     def _save(self, state: State, env_steps: int) -> Path | None:
-        root, keep = self._directory / "checkpoints", self._config.run.keep_checkpoints
+        root, keep = self.directory / "checkpoints", self._config.run.keep_checkpoints
         try:
             return save_checkpoint(root, state, env_steps=env_steps, keep=keep)
         except OSError as error:
             log.error("checkpoint at %d env steps not written (%s)", env_steps, error)
             return None
+
+    def finish_saving(self) -> None:
+        """Wait for the checkpoint under way."""
+        self._saver.shutdown()
 
     def finish(self, status: str) -> dict[str, Any]:
         """Write the last row, summary and curve; returns the summary."""
@@ -158,7 +210,7 @@ class Run:
         if self._began is None:
             return  # nothing new to draw
         try:
-            write_curve([self._directory], self._directory / "curve.png")
+            write_curve([self.directory], self.directory / "curve.png")
         except OSError as error:
             log.error("curve.png not written (%s)", error)
 

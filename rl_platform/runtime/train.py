@@ -1,6 +1,8 @@
 """`rl-platform train`: from a config to a finished run, in the wiring that the config names."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,14 @@ from rl_platform.core.spec import EnvSpec
 from rl_platform.runtime import build
 from rl_platform.runtime.checkpoint import State
 from rl_platform.runtime.errors import InputError
-from rl_platform.runtime.inline import run_overlapped, run_serial
+from rl_platform.runtime.evaluations import Evaluations
+from rl_platform.runtime.evaluators import local_evaluator
+from rl_platform.runtime.inline import overlapped_training, serial_training
 from rl_platform.runtime.launch import open_launch
 from rl_platform.runtime.preflight import preflight
 from rl_platform.runtime.run import Run, log
 from rl_platform.runtime.stop import StopRequest
+from rl_platform.runtime.training import Training
 
 
 def run_directory(config: Config, *, resume: bool = False) -> Path:
@@ -44,7 +49,7 @@ def train(config: Config, directory: Path, *, resume: bool = False) -> tuple[dic
         torch.set_num_threads(config.run.torch_threads)
         run = Run(config, directory, frame_skip=spec.frame_skip, launch=launch, stop=stop)
         try:
-            state = _train(config, spec, launch.restored, run)
+            state = _trained(config, spec, launch.restored, run)
         except InputError:
             run.finish("failed")
             raise
@@ -63,31 +68,68 @@ def _end(run: Run, state: State | None) -> tuple[dict[str, Any], int]:
     return run.finish(status), 0 if run.stop.signal is None else 128 + run.stop.signal
 
 
-def _train(config: Config, spec: EnvSpec, restored: State | None, run: Run) -> State | None:
-    if config.cluster.mode == "ray":
-        from rl_platform.runtime.ray_run import train_over_ray  # Ray is not needed, nor imported, for inline runs
+def _trained(config: Config, spec: EnvSpec, restored: State | None, run: Run) -> State | None:
+    """The learner's last state; None if the run was asked to stop before it could train."""
+    with opened_training(config, spec, restored, run) as training:
+        if training is None:
+            return None
+        try:
+            drive(config, training, run)
+            return training.end()
+        except Exception:
+            state = training.rescue()
+            if state is not None:
+                run.save(state, "failed")
+            raise
+        finally:
+            run.finish_saving()
 
-        return train_over_ray(config, spec, restored, run)
-    return _train_inline(config, spec, restored, run)
+
+def drive(config: Config, training: Training, run: Run) -> None:
+    """Train until the run should stop, with metrics, checkpoints and evaluations on the way."""
+    evaluations = Evaluations(config, run.directory, run, training.evaluator, start_env_steps=run.env_steps)
+    try:
+        while not run.should_stop():
+            training.step()
+            run.tick()
+            if run.checkpoint_due():
+                training.ask_for_state(run.save_soon)
+            evaluations.tick(run.env_steps, training.ask_for_state)
+    finally:
+        evaluations.close()
 
 
-def _train_inline(config: Config, spec: EnvSpec, restored: State | None, run: Run) -> State:
+@contextmanager
+def opened_training(config: Config, spec: EnvSpec, restored: State | None, run: Run) -> Iterator[Training | None]:
+    """Training in the wiring that the config names; None if the run was asked to stop before it could begin."""
+    if config.cluster.mode == "inline":
+        with _inline_training(config, spec, restored, run) as training:
+            yield training
+        return
+    from rl_platform.runtime.ray_run import ray_training  # Ray is not needed, nor imported, for inline runs
+
+    with ray_training(config, spec, restored, run) as training:
+        yield training
+
+
+@contextmanager
+def _inline_training(config: Config, spec: EnvSpec, restored: State | None, run: Run) -> Iterator[Training]:
     learner = build.make_learner(config, spec)
     if restored is not None:
         learner.load_state_dict(restored)
     shard = build.make_shard(config)
     workers = [build.make_worker(config, actor, run.first_incarnation) for actor in range(config.actors.count)]
+    evaluator = local_evaluator(config, run_is_ending=run.stop.made)
     limit_s = config.actors.step_timeout_s
     try:
         if config.cluster.pipeline == "serial":
-            run_serial(workers, shard, learner, run, step_timeout_s=limit_s)
+            training = serial_training(workers, shard, learner, run, evaluator, step_timeout_s=limit_s)
         else:
-            run_overlapped(workers, shard, learner, run, build.throttle(config), step_timeout_s=limit_s)
-    except Exception:
-        run.save(learner.state_dict(), "failed")
-        raise
+            throttle = build.throttle(config)
+            training = overlapped_training(workers, shard, learner, run, evaluator, throttle, step_timeout_s=limit_s)
+        with training as opened:
+            yield opened
     finally:
         for worker in workers:
             if not worker.stuck()[0]:  # an environment that hangs is left behind: closing it may hang too
                 worker.close()
-    return learner.state_dict()

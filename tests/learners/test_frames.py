@@ -1,11 +1,22 @@
-"""Frame stacks against a frame-by-frame simulation of what an environment shows."""
+"""Frame stacks against a frame-by-frame simulation of what an environment shows, and against what ALE shows."""
 
+import numpy as np
 import pytest
 import torch
 
+from actors.envs.ale import AleVectorEnv
+from actors.rollout_worker import RolloutWorker
+from actors.uniform_policy import UniformPolicy
+from learners.transfer import BatchTransfer
+from replay.queue import QueueSource
 from rl_platform.core.frames import stack_frames
+from rl_platform.core.seeding import derive_seeds
+from rl_platform.core.types import Weights
 
 HEIGHT, WIDTH = 3, 5
+ENVS, LENGTH, UNROLLS = 4, 7, 150
+COLUMNS, STACK = 3, 4  # columns of a batch do not divide an unroll's, so that batches straddle unrolls
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
 
 
 def shown(frames, is_first, stack):
@@ -79,3 +90,66 @@ def test_frames_are_not_changed_and_the_format_is_channels_last():
 def test_a_missing_history_is_refused():
     with pytest.raises(AssertionError):
         stack_frames(random_frames(times=4, columns=2, stack=1), torch.zeros(4, 2, dtype=torch.bool), 4)
+
+
+class Recorded:
+    """A real environment that remembers what it showed; its arrays are new at every step."""
+
+    def __init__(self, env):
+        self.env = env
+        self.spec, self.num_envs = env.spec, env.num_envs
+
+    def reset(self):
+        first = self.env.reset()
+        self.shown, self.is_first, self.life_losses = [first], [np.ones(self.num_envs, bool)], 0
+        return first
+
+    def step(self, action):
+        result = self.env.step(action)
+        self.shown.append(result.observation)
+        self.is_first.append(result.is_first)
+        self.life_losses += np.count_nonzero(result.terminated & ~result.episode_end)
+        return result
+
+
+def real_unrolls(game, max_episode_frames):
+    """The environment, what of it is known, and its unrolls, each valid until the next."""
+    env = Recorded(AleVectorEnv(game=game, seeds=derive_seeds(1, ENVS, "env", 0, 0), life_loss_terminates=True,
+                                max_episode_frames=max_episode_frames))  # fmt: skip
+    actions = env.spec.action.size
+    worker = RolloutWorker(env, UniformPolicy(actions, seed=2), unroll_length=LENGTH, num_params=actions, num_values=1,
+                           actor=0, incarnation=0, task=np.zeros(ENVS, np.int32))  # fmt: skip
+    return env, (worker.collect(Weights(0, np.zeros(1, np.float32)))[0] for _ in range(UNROLLS))
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+@pytest.mark.parametrize(
+    ("game", "max_episode_frames", "has_lives"),
+    [("pong", 900, False), ("breakout", 108_000, True), ("montezuma_revenge", 1200, True)],
+)
+def test_the_learner_sees_what_ale_showed(game, max_episode_frames, has_lives, device):
+    """Thousands of real steps, the whole road: builder, queue, batches that straddle unrolls, the learner's device."""
+    env, unrolls = real_unrolls(game, max_episode_frames)
+    queue, transfer = (
+        QueueSource(ENVS + COLUMNS, overflow="block", max_policy_lag=0),
+        BatchTransfer(torch.device(device)),
+    )
+    compared = 0
+    for unroll in unrolls:
+        queue.insert(unroll)
+        while taken := queue.take(COLUMNS, 0):
+            steps = transfer.to_time_major(taken[0])
+            stacks = stack_frames(steps.observation, steps.is_first, STACK).numpy(force=True)
+            for column in range(COLUMNS):
+                number, index = divmod(compared, ENVS)
+                times = slice(number * LENGTH, (number + 1) * LENGTH + 1)
+                expected = np.stack([observation[index] for observation in env.shown[times]])
+                np.testing.assert_array_equal(stacks[:, column], expected)
+                compared += 1
+    env.env.close()
+    assert compared * LENGTH >= 4000
+    is_first = np.stack(env.is_first)
+    assert is_first[1:].any(axis=0).all(), "too short: every environment must reset"
+    assert (env.life_losses > 0) == has_lives
+    borders = np.arange(LENGTH, len(is_first) - 1, LENGTH)
+    assert any(is_first[borders - back].any() for back in range(STACK)), "no reset in the history of an unroll"

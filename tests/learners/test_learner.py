@@ -126,6 +126,36 @@ def test_equal_inputs_give_equal_bytes_and_a_resumed_run_equals_an_uninterrupted
     assert first.weights().vector.tobytes() == resumed.weights().vector.tobytes()
 
 
+def test_versions_count_on_from_where_a_restart_says():
+    """`updates` go back with the snapshot, versions never do."""
+    first = learner()
+    for seed in range(3):
+        first.update(batch(seed=seed))
+    resumed = learner()
+    resumed.load_state_dict(first.state_dict())
+    assert resumed.weights().version == 3
+    resumed.continue_at(10)
+    assert resumed.weights().version == 10
+    info = resumed.update(batch(seed=3))
+    assert (info.version, info.updates, resumed.weights().version) == (11, 4, 11)
+    assert info.metrics["policy_lag_max"] == 10  # made by weights 0
+    assert resumed.state_dict()["updates"] == 4
+    assert first.update(batch(seed=3)).metrics["loss/total"] == info.metrics["loss/total"]
+    with pytest.raises(AssertionError):
+        resumed.continue_at(10)
+
+
+def test_an_update_without_valid_transitions_is_no_step():
+    learning = learner(optimizer=rmsprop(momentum=0.5))
+    learning.update(batch())
+    before = learning.state_dict()
+    info = learning.update(batch(valid=np.zeros((COLUMNS, STEPS), bool)))
+    after = learning.state_dict()
+    assert (info.skipped, info.version, info.env_steps) == (False, 2, 2 * STEPS * COLUMNS)
+    for part in ("model", "optimizer"):
+        assert flatten(before[part]) == flatten(after[part])
+
+
 def test_state_before_the_first_update_round_trips():
     first, resumed = learner(), learner()
     resumed.load_state_dict(first.state_dict())

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from rl_platform.core.types import Episode, Origin, RolloutInfo, ShardStatus, UpdateInfo
+from rl_platform.observability.evaluations import Evaluation
 from rl_platform.observability.metrics import RunStatistics
 
 
@@ -24,7 +25,9 @@ def rollout(*episodes: Episode, env_steps: int = 640, faults: tuple[str, ...] = 
 
 
 def update(version: int, env_steps: int, *, skipped: bool = False, **metrics: float) -> UpdateInfo:
-    return UpdateInfo(version, env_steps, skipped, {name.replace("__", "/"): value for name, value in metrics.items()})
+    return UpdateInfo(
+        version, version, env_steps, skipped, {name.replace("__", "/"): value for name, value in metrics.items()}
+    )
 
 
 def test_a_literal_row():
@@ -58,6 +61,8 @@ def test_a_literal_row():
         "actors_restarted": 1,
         "updates_skipped": 0,
         "env_faults": 1,
+        "evaluations_failed": 0,
+        "env_steps_lost": 0,
         "env_ms_per_step": 0.5,
         "inference_ms_per_step": 0.25,
         "queue_fill": 0.375,
@@ -104,6 +109,29 @@ def test_latest_return_is_of_the_episodes_since_the_row_before():
     assert row["episode_return_mean"] == pytest.approx(11 / 3)
 
 
+def test_an_evaluation_is_in_the_row_after_it_and_only_there():
+    statistics = RunStatistics(frame_skip=1, clock=SetClock())
+    assert not [name for name in statistics.row() if name.startswith("eval/")]
+    statistics.add_evaluation(Evaluation(100, 10, 3.0, 0.5, best_return_mean=3.0, best_env_steps=100))
+    statistics.add_evaluation(Evaluation(200, 20, 2.0, 0.25, best_return_mean=3.0, best_env_steps=100))
+    assert {name: value for name, value in statistics.row().items() if name.startswith("eval/")} == {
+        "eval/return_mean": 2.0,
+        "eval/return_standard_error": 0.25,
+        "eval/episodes": 20,
+        "eval/env_steps": 200,
+    }
+    later = [value for name, value in statistics.row().items() if name.startswith("eval/")]
+    assert len(later) == 4
+    assert all(map(math.isnan, later))
+
+
+def test_failed_evaluations_are_counted():
+    statistics = RunStatistics(frame_skip=1, clock=SetClock())
+    statistics.add_failed_evaluation()
+    statistics.add_failed_evaluation()
+    assert statistics.row()["evaluations_failed"] == 2
+
+
 def test_several_tasks_have_means_of_their_own():
     statistics = RunStatistics(frame_skip=1, task_names=["coinrun", "maze"], clock=SetClock())
     statistics.add_rollout(rollout(Episode(10.0, 1, 0), Episode(0.0, 1, 1), Episode(4.0, 1, 0)))
@@ -120,6 +148,7 @@ def test_the_summary_has_the_keys_of_the_contract():
         statistics.add_update(update(version, 100 * version, policy_lag_mean=float(version % 2)))
     statistics.add_rollout(rollout(Episode(3.0, 7, 0)))
     statistics.add_failures(unrolls_lost=1, actors_restarted=2)
+    statistics.add_evaluation(Evaluation(1000, 10, 4.0, 0.5, best_return_mean=6.0, best_env_steps=500))
     clock.now_s = 30.0
     statistics.row()  # takes nothing from the summary
     assert statistics.summary("done") == {
@@ -131,7 +160,11 @@ def test_the_summary_has_the_keys_of_the_contract():
         "env_steps_per_s": 50.0,
         "episode_return_mean": 3.0,
         "policy_lag_mean": 0.5,
+        "eval_return_mean": 4.0,
+        "best_eval_return_mean": 6.0,
+        "best_eval_env_steps": 500,
         "unrolls_lost": 1,
+        "env_steps_lost": 0,
         "actors_restarted": 2,
         "updates_skipped": 0,
         "status": "done",
@@ -146,6 +179,8 @@ def test_state_survives_json_and_another_clock():
         before.add_update(update(version, 10 * version, skipped=version == 3, policy_lag_mean=2.0))
         before.add_rollout(rollout(Episode(float(version), version, version % 2), faults=("raised",)))
     before.add_failures(unrolls_lost=4, columns_dropped=5, actors_restarted=6)
+    before.add_evaluation(Evaluation(150, 1, 3.0, math.nan, best_return_mean=3.0, best_env_steps=150))
+    before.add_failed_evaluation()
     state = json.loads(json.dumps(before.state_dict(), allow_nan=False))
 
     after_clock = SetClock(9000.0)

@@ -1,13 +1,13 @@
 """Checkpoints: whole or absent, verified, never pickle."""
 
+import hashlib
 import json
-import os
+import pickle
 import resource
 import shutil
-import signal
 import subprocess
 import sys
-import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +20,8 @@ from rl_platform.runtime.checkpoint import (
     save_checkpoint,
     set_aside_newer,
 )
+
+WHEN = ("a write under way", "between two writes")
 
 
 def state(number: int) -> dict:
@@ -153,31 +155,57 @@ def test_a_manifest_cannot_name_files_outside(tmp_path):
         load_checkpoint(path)
 
 
-@pytest.mark.parametrize("env_steps", ["number", "1"], ids=["growing", "equal"])
-def test_killed_at_any_time_leaves_only_whole_checkpoints(tmp_path, env_steps):
-    script = textwrap.dedent(
-        """
-        import itertools, sys
-        from pathlib import Path
-        import numpy as np
-        from rl_platform.runtime.checkpoint import save_checkpoint
-        for number in itertools.count(int(sys.argv[2])):
-            state = {"model": {"weight": np.full(20_000, number, np.float32)}, "number": number}
-            save_checkpoint(Path(sys.argv[1]), state, env_steps=ENV_STEPS, keep=2)
-            print(number, flush=True)
-        """
-    ).replace("ENV_STEPS", env_steps)
-    written = 0
-    for attempt in range(5):
-        command = [sys.executable, "-c", script, str(tmp_path), str(written + 1)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        for _ in range(3 + attempt):
-            written = int(process.stdout.readline())
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        path, loaded = load_newest(tmp_path, pytest.fail)
-        assert loaded["number"] >= written
-        assert env_steps == "1" or path.name == str(loaded["number"])
-        np.testing.assert_array_equal(loaded["model"]["weight"], np.full(20_000, loaded["number"], np.float32))
-        written = loaded["number"]
+def test_no_flipped_bit_of_a_manifest_goes_unnoticed(tmp_path):
+    """Nothing holds its digest: each bit must be refused, or change nothing that is read."""
+    path = save_checkpoint(tmp_path, state(1), env_steps=1, keep=3) / "manifest.json"
+    content, refused = path.read_bytes(), 0
+    for bit in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            assert_equal(load_checkpoint(path.parent), state(1))
+        except CheckpointError:
+            refused += 1
+    assert refused > 0.9 * 8 * len(content)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.json"])
+def test_a_file_of_another_format_is_refused_though_its_digest_is_right(tmp_path, name):
+    path = save_checkpoint(tmp_path, state(1), env_steps=1, keep=3)
+    pickled = pickle.dumps(1)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["sha256"][name] = hashlib.sha256(pickled).hexdigest()
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    (path / name).write_bytes(pickled)
+    with pytest.raises(CheckpointError, match=rf"{name} is not a (safetensors|JSON) file"):
+        load_checkpoint(path)
+
+
+def test_a_manifest_of_another_format_is_refused(tmp_path):
+    path = save_checkpoint(tmp_path, state(1), env_steps=1, keep=3)
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
+    with pytest.raises(CheckpointError, match="is not of format 1"):
+        load_checkpoint(path)
+
+
+def test_what_a_killed_process_left_is_cleared_away_by_the_next_save(tmp_path):
+    for number in (1, 2, 3):
+        path = save_checkpoint(tmp_path, state(number), env_steps=number, keep=3)
+    path.rename(tmp_path / ".unfinished-3-1234")  # killed while it wrote
+    (tmp_path / "1" / "manifest.json").unlink()  # killed while it deleted
+    save_checkpoint(tmp_path, state(4), env_steps=4, keep=3)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["2", "4"]
+
+
+def test_killed_at_any_time_leaves_only_whole_checkpoints():
+    """At random moments, and before every file operation of a save; the state is as large as CartPole's."""
+    script = Path(__file__).parents[2] / "benchmarks" / "kill_checkpoints.py"
+    command = [sys.executable, str(script), "classic/cartpole_impala", "--kills", "5"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    report = json.loads(finished.stdout)
+    assert report["kills_at_random_moments"] == sum(report["found_after_them"].get(when, 0) for when in WHEN) == 5
+    assert all(kills >= 15 for kills in report["kills_before_each_file_operation"].values())
+    assert report["unreadable"] == []

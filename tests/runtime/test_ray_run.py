@@ -5,9 +5,7 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import psutil
@@ -15,13 +13,13 @@ import pytest
 import ray
 
 from configs.loader import load_config
-from rl_platform.runtime.checkpoint import checkpoints
 from rl_platform.runtime.errors import InputError
-from rl_platform.runtime.ray_actors import LearnerActor, ReplayActor
+from rl_platform.runtime.ray_actors import LearnerActor, ReplayActor, Seat
 from rl_platform.runtime.ray_cluster import Placement, connected
-from rl_platform.runtime.ray_run import started
 from rl_platform.runtime.run import log
+from rl_platform.runtime.starting import started
 from rl_platform.runtime.stop import StopRequest
+from tests.runtime.launched import RAY, command
 
 SMALL = [
     "--actors.envs_per_actor=8", "--actors.unroll_length=10", "--learner.batch_columns=8", "--actors.count=2",
@@ -51,74 +49,16 @@ def ray_folder(monkeypatch):
         yield
 
 
-def start(directory: Path) -> subprocess.Popen:
-    """A run in a process of its own, as a user starts it."""
-    command = [sys.executable, "-m", "rl_platform.cli", "train", "classic/cartpole_impala", *SMALL, "--run.dir",
-               str(directory), "--run.total_env_steps=1000000000", "--run.max_seconds=null"]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def last_row(directory: Path) -> dict:
-    path = directory / "metrics.jsonl"
-    complete = path.read_text().rpartition("\n")[0] if path.exists() else ""
-    return json.loads(complete.splitlines()[-1]) if complete else {"env_steps": 0, "actors_restarted": 0}
-
-
-def wait_for(process: subprocess.Popen, reached) -> None:
-    while not reached():
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.05)
-
-
-def actors(process: subprocess.Popen, kind: str) -> list[psutil.Process]:
-    """The processes of a run's actors of this class."""
-    family = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in family if f"ray::{kind}" in "".join(child.cmdline())]
-
-
-def summary(directory: Path) -> dict:
-    return json.loads((directory / "summary.json").read_text())
-
-
-@pytest.mark.slow
-def test_without_its_rollout_actors_a_run_goes_on_and_without_its_replay_actor_it_ends_with_what_was_learned(
-    tmp_path, ray_folder
-):
-    process = start(tmp_path)
-    wait_for(process, lambda: last_row(tmp_path)["env_steps"] and len(actors(process, "RolloutActor")) == 2)
-    for actor in actors(process, "RolloutActor"):
-        actor.kill()
-    wait_for(process, lambda: last_row(tmp_path)["actors_restarted"] == 2)
-    steps = last_row(tmp_path)["env_steps"]
-    wait_for(process, lambda: last_row(tmp_path)["env_steps"] > steps + 5_000)
-    actors(process, "ReplayActor")[0].kill()
-    process.communicate(timeout=30)
-    assert (process.returncode, summary(tmp_path)["status"]) == (1, "failed")
-    assert "the replay actor failed: it died" in (tmp_path / "log.txt").read_text()
-    assert int(checkpoints(tmp_path / "checkpoints")[-1].name) > steps + 5_000
-
-
-@pytest.mark.slow
-def test_without_its_learner_a_run_fails_and_says_what_is_lost(tmp_path, ray_folder):
-    process = start(tmp_path)
-    wait_for(process, lambda: last_row(tmp_path)["env_steps"])
-    actors(process, "LearnerActor")[0].kill()
-    process.communicate(timeout=30)
-    assert (process.returncode, summary(tmp_path)["status"]) == (1, "failed")
-    log = (tmp_path / "log.txt").read_text()
-    assert "the learner failed: it died" in log
-    assert "what was learned since the last checkpoint is lost" in log
-    assert checkpoints(tmp_path / "checkpoints") == []
-
-
 @pytest.mark.slow
 def test_sigterm_while_ray_starts_ends_the_run_as_any_other(tmp_path, ray_folder):
-    process = start(tmp_path)
-    wait_for(process, lambda: any("raylet" in child.name() for child in psutil.Process(process.pid).children()))
+    process = subprocess.Popen(command(tmp_path, *RAY), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not any("raylet" in child.name() for child in psutil.Process(process.pid).children()):
+        assert process.poll() is None, process.stdout.read()
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM, output
-    assert (summary(tmp_path)["status"], summary(tmp_path)["env_steps"]) == ("stopped", 0)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["status"], summary["env_steps"]) == ("stopped", 0)
     assert "Traceback" not in output
 
 
@@ -148,18 +88,18 @@ def refuse():
 
 
 def test_a_learner_that_cannot_start_is_blamed_for_it(tmp_path, local_ray):
-    learner = LearnerActor.options(num_cpus=0).remote(refuse, None, torch_threads=1)
+    learner = LearnerActor.options(num_cpus=0).remote(Seat(0, 1, "gloo", 20.0), torch_threads=1)
     with (
         StopRequest(tmp_path) as stop,
         pytest.raises(RuntimeError, match=r"^the learner could not start: RuntimeError: no such optimiser$"),
     ):
-        started("learner", learner.weights.remote(), stop)
+        started("learner", learner.begin.remote(lambda ranks: refuse(), None, None, None), stop)
 
 
 def test_an_actor_that_finds_no_place_is_spoken_of_and_does_not_keep_a_run_from_being_stopped(
     tmp_path, local_ray, monkeypatch
 ):
-    monkeypatch.setattr("rl_platform.runtime.ray_run._TELL_AFTER_S", 0.1)
+    monkeypatch.setattr("rl_platform.runtime.starting._TELL_AFTER_S", 0.1)
     said = []
     shard = ReplayActor.options(num_cpus=100).remote(refuse)
     reader = logging.Handler()
@@ -182,9 +122,9 @@ class Anybody:
 def test_a_rollout_actor_that_died_leaves_its_place_to_its_replacement(local_ray):
     place = Placement(config())
     try:
-        crowd = [Anybody.options(num_cpus=1, **place.beside_learner()).remote()]
+        crowd = [Anybody.options(num_cpus=1, **place.beside_learner(0)).remote()]
         crowd += [Anybody.options(num_cpus=1, **place.of_rollout_actor(actor)).remote() for actor in range(2)]
-        beside = Anybody.options(num_cpus=0, **place.beside_learner()).remote()
+        beside = Anybody.options(num_cpus=0, **place.beside_learner(0)).remote()
         pids = ray.get([actor.pid.remote() for actor in (*crowd, beside)], timeout=30)
         assert len(set(pids)) == 4
         assert ray.available_resources().get("CPU", 0) == 0
@@ -197,7 +137,7 @@ def test_a_rollout_actor_that_died_leaves_its_place_to_its_replacement(local_ray
 
 def test_actors_that_ask_for_nothing_need_no_place(local_ray):
     nothing = Placement(config("--cluster.actor_cpus=0", "--cluster.learner_cpus=0"))
-    assert nothing.beside_learner() == nothing.of_rollout_actor(1) == {}
+    assert nothing.beside_learner(0) == nothing.of_rollout_actor(1) == {}
     nothing.release()
     place = Placement(config("--cluster.actor_cpus=1", "--cluster.learner_cpus=0"))
     assert place.of_rollout_actor(1)["scheduling_strategy"].placement_group_bundle_index == 1

@@ -16,7 +16,7 @@ from actors.uniform_policy import UniformPolicy
 from rl_platform.core.types import Weights
 from rl_platform.runtime import rollout_group
 from rl_platform.runtime.ray_actors import RolloutActor
-from rl_platform.runtime.rollout_group import RolloutGroup
+from rl_platform.runtime.rollout_group import Hire, RolloutGroup
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,19 +58,34 @@ def make_worker(fates, actor: int, incarnation: int) -> RolloutWorker:
                          incarnation=incarnation, task=np.zeros(2, np.int32))  # fmt: skip
 
 
-def make_group(*fates: str, count: int = 1, **settings) -> tuple[RolloutGroup, list[str], dict]:
-    reports: list[str] = []
-    handles: dict[int, ray.actor.ActorHandle] = {}
+class Group(RolloutGroup):
+    """A group whose vacant places are filled as a supervisor fills them."""
 
-    def create(actor: int, incarnation: int):
-        handles[actor] = RolloutActor.options(num_cpus=1).remote(
-            partial(make_worker, fates, actor, incarnation), torch_threads=1
-        )
-        return handles[actor]
+    def __init__(self, fates: tuple[str, ...], count: int, **settings):
+        super().__init__(**settings)
+        self.fates, self.handles, self.reports = fates, {}, []
+        for actor in range(count):
+            self._create(actor, 0)
 
+    def _create(self, actor: int, incarnation: int) -> None:
+        make = partial(make_worker, self.fates, actor, incarnation)
+        self.handles[actor] = RolloutActor.options(num_cpus=1).remote(make, torch_threads=1)
+        self.hire(Hire(actor, incarnation, self.handles[actor]))
+
+    def fill(self) -> None:
+        for vacancy in self.take_vacancies():
+            self.reports.append(vacancy.reason)
+            self._create(vacancy.actor, vacancy.incarnation + 1)
+
+    def close(self) -> None:
+        for handle in self.handles.values():
+            ray.kill(handle)
+
+
+def make_group(*fates: str, count: int = 1, **settings) -> tuple[Group, list[str], dict]:
     settings = {"step_timeout_s": 1.0, "max_restarts_in_a_row": 2, "unrolls_in_flight": 2} | settings
-    group = RolloutGroup(create, count=count, first_incarnation=0, report=reports.append, **settings)
-    return group, reports, handles
+    group = Group(fates, count, **settings)
+    return group, group.reports, group.handles
 
 
 def pid_of(handle) -> int:
@@ -87,7 +102,8 @@ def next_info(group: RolloutGroup, weights, deadline_s: float = 60.0):
         for ref in ready:
             if (result := group.receive(ref)) is not None:
                 return result[0]
-        group.replace_hanging()
+        group.give_up_hanging()
+        group.fill()
     raise TimeoutError("no unroll came")
 
 
@@ -96,13 +112,13 @@ def test_a_killed_actor_is_replaced_and_its_unroll_counted_as_lost():
     weights = ray.put(Weights(0, np.zeros(0, np.float32)))
     next_info(group, weights)
     os.kill(pid_of(handles[1]), signal.SIGKILL)
-    while not group.restarted:
+    while not reports:
         next_info(group, weights)
     while (origin := next_info(group, weights).origin).actor == 0:
         assert origin.incarnation == 0
     assert origin[:2] == (1, 1)
-    assert group.restarted == group.unrolls_lost == 1
-    assert reports[0].startswith("rollout actor 1 (incarnation 0) replaced: it died")
+    assert group.unrolls_lost == len(reports) == 1
+    assert reports[0].startswith("it died")
     group.close()
 
 
@@ -113,7 +129,7 @@ def test_an_actor_stuck_in_an_environment_is_named_with_its_stack_and_replaced()
     assert [info.origin.incarnation for info in infos] == [0, 0, 1, 1, 1, 1]
     assert "environment 0 of 2 (Sleepy-v0) has not returned for" in reports[0]
     assert "time.sleep(3600)" in reports[0]
-    assert group.restarted == group.unrolls_lost == 1
+    assert group.unrolls_lost == len(reports) == 1
     group.close()
 
 
@@ -130,9 +146,10 @@ def test_an_actor_that_is_never_built_is_replaced_after_the_time_that_starting_m
     group, reports, _ = make_group("never built", "live")
     weights = ray.put(Weights(0, np.zeros(0, np.float32)))
     group.collect(0, weights)
-    while not group.restarted:
+    while not reports:
         ray.wait(group.pending(), timeout=0.2)
-        group.replace_hanging()
+        group.give_up_hanging()
+        group.fill()
     monkeypatch.undo()
     assert next_info(group, weights).origin.incarnation == 1
     assert "while it started and built its environments: no answer for" in reports[0]
@@ -147,13 +164,14 @@ def test_an_actor_that_answers_nothing_is_replaced_and_nobody_waits_for_it(monke
         pass  # both have started
     os.kill(pid_of(handles[1]), signal.SIGSTOP)
     longest = 0.0
-    while not group.restarted:
+    while not reports:
         next_info(group, weights)
         before = time.monotonic()
-        group.replace_hanging()
+        group.give_up_hanging()
         longest = max(longest, time.monotonic() - before)
+        group.fill()
     assert longest < 0.5
-    assert reports[0].startswith("rollout actor 1 (incarnation 0) replaced: while it collected: no answer for")
+    assert reports[0].startswith("while it collected: no answer for")
     group.close()
 
 

@@ -1,0 +1,60 @@
+"""Creates the actors of a run, each in its place."""
+
+from functools import partial
+from typing import Any
+
+from configs.schema import Config
+from rl_platform.core.spec import EnvSpec
+from rl_platform.runtime import build
+from rl_platform.runtime.checkpoint import State
+from rl_platform.runtime.desk import ActorDesk, Desk, DriverDesk
+from rl_platform.runtime.evaluators import Evaluator
+from rl_platform.runtime.feeder import FeederSettings
+from rl_platform.runtime.generation import Generation
+from rl_platform.runtime.ray_actors import ReplayActor, RolloutActor
+from rl_platform.runtime.ray_cluster import Placement
+from rl_platform.runtime.ray_evaluator import RayEvaluator
+
+
+class Crew:
+    """Everything that a run over Ray is made of, created when it is asked for and owned by whoever asks."""
+
+    def __init__(self, config: Config, spec: EnvSpec, place: Placement):
+        self._config, self._spec, self._place = config, spec, place
+
+    def generation(self, state: State | None, version: int | None) -> Generation:
+        """All learner ranks, going on from `state`, their weights from `version` on; None: fresh, the state's own."""
+        make_learner = partial(build.make_learner, self._config, self._spec)
+        return Generation(self._config, make_learner, self._place, state, version)
+
+    def shard(self, rank: int) -> Any:
+        """An empty replay actor."""
+        options = ReplayActor.options(num_cpus=self._config.cluster.replay_cpus, **self._place.beside_learner(rank))
+        return options.remote(partial(build.make_shard, self._config))
+
+    def desk(self, rank: int) -> Desk:
+        """A feeder without orders."""
+        config = self._config
+        settings = FeederSettings(
+            throttle=build.throttle(config),
+            batches_ahead=config.replay.prefetch,
+            learner_timeout_s=config.cluster.learner_timeout_s,
+            patience_s=config.cluster.patience_s,
+            unrolls_in_flight=config.actors.unrolls_in_flight,
+            step_timeout_s=config.actors.step_timeout_s,
+            max_restarts_in_a_row=config.actors.max_restarts_in_a_row,
+        )
+        if config.cluster.feeder == "driver":
+            return DriverDesk(settings)
+        return ActorDesk(settings, self._place.beside_learner(rank))
+
+    def rollout_actor(self, actor: int, incarnation: int) -> Any:
+        """A rollout actor, whose random numbers are those of this incarnation alone."""
+        config = self._config
+        make_worker = partial(build.make_worker, config, actor, incarnation)
+        options = RolloutActor.options(num_cpus=config.cluster.actor_cpus, **self._place.of_rollout_actor(actor))
+        return options.remote(make_worker, torch_threads=config.run.torch_threads)
+
+    def evaluator(self) -> Evaluator:
+        """Who plays the games of evaluations."""
+        return RayEvaluator(self._config, self._place.of_evaluator())

@@ -1,0 +1,114 @@
+"""How the supervisor speaks with a feeder: in the same process, or in an actor of its own."""
+
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
+
+from rl_platform.runtime.feeder import Feeder, FeederSettings, Orders, Report
+from rl_platform.runtime.ray_actors import reason
+
+_TURN_S = 0.5
+_ANSWER_S = 60.0
+"""A feeder that takes longer to report has failed."""
+
+
+class FeederError(Exception):
+    """The feeder is no more; one line."""
+
+
+class Desk(Protocol):
+    """A feeder, as the supervisor sees it."""
+
+    handle: Any
+    """For the feeders of other ranks; None in the driver, where there are none."""
+
+    def begin(self, orders: Orders) -> None:
+        """Have the feeder take a turn."""
+
+    def report(self) -> Report:
+        """What came of the turn; FeederError if the feeder died."""
+
+    def finish(self, limit_s: float) -> Report:
+        """Begin nothing more and wait for the updates in flight."""
+
+    def close(self) -> None:
+        """End the feeder."""
+
+
+class DriverDesk:
+    """The feeder in this process: a turn lasts until something has happened."""
+
+    handle = None
+
+    def __init__(self, settings: FeederSettings):
+        self._feeder = Feeder(settings)
+        self._orders = Orders()
+
+    def begin(self, orders: Orders) -> None:
+        """Keep the orders: there is only one thread."""
+        self._orders = orders
+
+    def report(self) -> Report:
+        """Take the turn."""
+        return self._feeder.turn(self._orders, 0.0)
+
+    def finish(self, limit_s: float) -> Report:
+        """Begin nothing more and wait for the updates in flight."""
+        return self._feeder.finish(limit_s)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+@ray.remote(concurrency_groups={"peers": 1})
+class FeederActor:
+    """Hosts a Feeder; `hear` is called while a turn is taken."""
+
+    def __init__(self, settings: FeederSettings):
+        self._feeder = Feeder(settings)
+
+    def turn(self, orders: Orders) -> Report:
+        return self._feeder.turn(orders, _TURN_S)
+
+    def finish(self, limit_s: float) -> Report:
+        return self._feeder.finish(limit_s)
+
+    @ray.method(concurrency_group="peers")
+    def hear(self, updates_begun: int) -> None:
+        self._feeder.hear(updates_begun)
+
+
+class ActorDesk:
+    """The feeder in an actor beside its learner."""
+
+    def __init__(self, settings: FeederSettings, options: dict[str, Any]):
+        self.handle = FeederActor.options(num_cpus=0, **options).remote(settings)
+        self._turn: ray.ObjectRef | None = None
+
+    def begin(self, orders: Orders) -> None:
+        """Have the feeder take a turn."""
+        self._turn = self.handle.turn.remote(orders)
+
+    def report(self) -> Report:
+        """What came of the turn."""
+        return _answer(self._turn, _ANSWER_S)
+
+    def finish(self, limit_s: float) -> Report:
+        """Begin nothing more and wait for the updates in flight."""
+        return _answer(self.handle.finish.remote(limit_s), limit_s + _TURN_S)
+
+    def close(self) -> None:
+        """End the feeder."""
+        ray.kill(self.handle)
+
+
+def _answer(ref: ray.ObjectRef, limit_s: float) -> Report:
+    try:
+        return ray.get(ref, timeout=limit_s)
+    except RayActorError as error:
+        raise FeederError(reason(error)) from error
+    except GetTimeoutError as error:
+        raise FeederError(f"no answer for {limit_s:.0f} s") from error
+    except RayError as error:
+        raise RuntimeError(reason(error)) from error

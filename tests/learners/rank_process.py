@@ -1,0 +1,121 @@
+"""What a learner rank does in a process of its own, and the learner that it does it with."""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from learners.learner import Learner
+from learners.objective import Reduction, VtraceSettings
+from learners.optimizer import rmsprop
+from learners.ranks import ONE_RANK, Address, Ranks, host_ranks, join_ranks
+from models.actor_critic import ActorCritic, ModelOutput
+from models.build import build_actor_critic
+from rl_platform.core.distributions import distribution_of
+from rl_platform.core.schedule import Schedule
+from rl_platform.core.spec import ActionSpec, EnvSpec
+from rl_platform.core.types import Batch, UpdateInfo
+from tests.learners.rank_batches import Parts
+
+CARTPOLE = EnvSpec("CartPole-v1", (4,), "float32", ActionSpec("categorical", 2))
+
+
+class Case(NamedTuple):
+    """How a learner learns."""
+
+    dtype: torch.dtype = torch.float32
+    reduction: Reduction = "sum"
+    normalize_advantages: bool = False
+    spec: EnvSpec = CARTPOLE
+    encoder: dict[str, Any] = {"kind": "mlp", "hidden": (16,)}
+    learning_rate: float = 1e-3
+    watched: bool = False
+    """The parameters' norm is kept for each update (slow for large networks)."""
+
+
+CASE = Case()
+
+
+class Trained(NamedTuple):
+    """What became of it."""
+
+    parameters: np.ndarray
+    """[P] in the case's dtype."""
+    infos: list[UpdateInfo]
+    norms: list[float]
+    """Of the parameters, after each update, if the case is watched."""
+
+
+class InOneDtype(nn.Module):
+    """An actor-critic whose heads compute in the encoder's dtype, so that float64 is not rounded on the way."""
+
+    def __init__(self, network: ActorCritic):
+        super().__init__()
+        self.network = network
+
+    def forward(self, observation: Tensor, is_first: Tensor, memory: Tensor) -> ModelOutput:
+        features = self.network.encoder(observation.flatten(0, 1))
+        shape = (*is_first.shape, -1)
+        return ModelOutput(self.network.policy(features).view(shape), self.network.value(features).view(shape), memory)
+
+
+def make_learner(case: Case = CASE, ranks: Ranks = ONE_RANK) -> Learner:
+    return Learner(
+        InOneDtype(build_actor_critic(case.spec, encoder=case.encoder, seed=1)).to(case.dtype),
+        distribution_of(case.spec.action),
+        VtraceSettings(reduction=case.reduction, normalize_advantages=case.normalize_advantages),
+        optimizer=rmsprop(),
+        learning_rate=Schedule(case.learning_rate),
+        entropy_weight=Schedule(0.01),
+        gradient_clip=40.0,
+        frame_stack=case.spec.frame_stack,
+        precision=torch.float32,
+        ranks=ranks,
+    )
+
+
+def parameters(learner: Learner) -> np.ndarray:
+    return np.concatenate([array.ravel() for array in learner.state_dict()["model"].values()])
+
+
+def train(case: Case, batches: list[Batch | None], ranks: Ranks = ONE_RANK) -> Trained:
+    learner = make_learner(case, ranks)
+    infos, norms = [], []
+    for batch in batches:
+        infos.append(learner.update(batch))
+        if case.watched:
+            norms.append(float(np.linalg.norm(parameters(learner))))
+    return Trained(parameters(learner), infos, norms)
+
+
+def train_together(pool: ProcessPoolExecutor, case: Case, shared: list[Parts]) -> list[Trained]:
+    """Two ranks, each in a process of the pool, which has two."""
+    address, store = host_ranks("127.0.0.1", timeout_s=60.0)
+    futures = [pool.submit(_train_rank, address, index, case, list(batches))
+               for index, batches in enumerate(zip(*shared, strict=True))]  # fmt: skip
+    trained = [future.result() for future in futures]
+    del store  # only now: the ranks meet in it
+    return trained
+
+
+def _train_rank(address: Address, index: int, case: Case, batches: list[Batch | None]) -> Trained:
+    torch.set_num_threads(1)
+    ranks = join_ranks(address, backend="gloo", index=index, count=2, timeout_s=60.0)
+    trained = train(case, batches, ranks)
+    ranks.close()
+    return trained
+
+
+def keep_up(parent: Connection, batch: Batch) -> None:
+    """Rank 0 of two, which hosts their meeting: tells where, and then does an update on `batch` whenever asked."""
+    torch.set_num_threads(1)
+    make_learner().update(batch)  # the first update of a process imports a lot, for which the other would not wait
+    address, store = host_ranks("127.0.0.1", timeout_s=60.0)
+    parent.send(address)
+    ranks = join_ranks(address, store=store, backend="gloo", index=0, count=2, timeout_s=60.0)
+    learner = make_learner(ranks=ranks)
+    while parent.recv():
+        learner.update(batch)

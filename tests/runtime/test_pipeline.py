@@ -1,0 +1,139 @@
+"""The pipeline with real actors on CartPole: who is named when one fails, and what it survives."""
+
+import os
+import signal
+import time
+from functools import partial
+
+import pytest
+import ray
+
+from configs.loader import load_config
+from rl_platform.runtime import build
+from rl_platform.runtime.calls import Calls
+from rl_platform.runtime.lockstep import Lockstep
+from rl_platform.runtime.pipeline import LearnerError, Pipeline, ShardError, Stations
+from rl_platform.runtime.ray_actors import LearnerActor, ReplayActor, RolloutActor, Seat
+from rl_platform.runtime.rollout_group import Hire, RolloutGroup
+
+CONFIG = load_config(
+    "classic/cartpole_impala",
+    ["--actors.envs_per_actor=8", "--actors.unroll_length=10", "--learner.batch_columns=8", "--cluster.mode=ray",
+     "--actors.count=2"],
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray():
+    ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=80 * 2**20, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+class Heard:
+    """Keeps what the pipeline tells."""
+
+    def __init__(self):
+        self.rollouts, self.fills, self.updates = [], [], []
+
+    def add_rollout(self, info):
+        self.rollouts.append(info)
+
+    def add_shard(self, status):
+        self.fills.append(status)
+
+    def add_update(self, info):
+        self.updates.append(info)
+
+    def add_lost(self, env_steps):
+        raise AssertionError("no node went away")
+
+
+class Rig:
+    """A pipeline and the actors that it connects."""
+
+    def __init__(self, version: int = 0, learner_timeout_s: float = 60.0):
+        self.learner = LearnerActor.remote(Seat(0, 1, "gloo", 20.0), torch_threads=1)
+        make_learner = partial(build.make_learner, CONFIG, build.env_spec(CONFIG))
+        ray.get(self.learner.begin.remote(make_learner, None, None, None))
+        self.shard = ReplayActor.remote(partial(build.make_shard, CONFIG))
+        self.handles = [RolloutActor.remote(partial(build.make_worker, CONFIG, actor, 0), torch_threads=1)
+                        for actor in range(2)]  # fmt: skip
+        self.rollouts = RolloutGroup(unrolls_in_flight=2, step_timeout_s=30.0, max_restarts_in_a_row=2)
+        for actor, handle in enumerate(self.handles):
+            self.rollouts.hire(Hire(actor, 0, handle))
+        self.heard = Heard()
+        stations = Stations(self.shard, self.learner, self.learner.weights.remote(), version)
+        self.pipeline = Pipeline(stations, self.rollouts, build.throttle(CONFIG), self.heard, batches_ahead=2,
+                                 learner_timeout_s=learner_timeout_s, lockstep=Lockstep())  # fmt: skip
+
+    def step_until(self, reached, deadline_s: float = 60.0) -> None:
+        give_up = time.monotonic() + deadline_s
+        while not reached():
+            assert time.monotonic() < give_up
+            self.pipeline.step(0.5)
+
+    def close(self) -> None:
+        for actor in (*self.handles, self.learner, self.shard):
+            ray.kill(actor)
+
+
+@pytest.fixture
+def rig():
+    rig = Rig(learner_timeout_s=2.0)
+    rig.step_until(lambda: len(rig.heard.updates) >= 5)
+    yield rig
+    rig.close()
+
+
+def pids_of(*handles) -> list[int]:
+    return ray.get([handle.__ray_call__.remote(lambda self: os.getpid()) for handle in handles])
+
+
+def test_a_learner_that_stands_still_is_not_waited_for_for_ever_and_a_dead_one_is_named_in_one_line(rig):
+    pid = pids_of(rig.learner)[0]
+    os.kill(pid, signal.SIGSTOP)
+    rig.step_until(lambda: rig.pipeline.updates_in_flight == 2)
+    with pytest.raises(LearnerError, match="the updates in flight did not end within 1 s"):
+        rig.pipeline.finish_updates(1.0)
+    with pytest.raises(LearnerError, match="no answer for 2 s"):
+        rig.step_until(lambda: False)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(LearnerError, match=r"^it died [^\n]*$"):
+        rig.pipeline.finish_updates(20.0)
+
+
+def test_a_dead_replay_actor_is_named_whatever_was_asked_of_others(rig):
+    os.kill(pids_of(rig.shard)[0], signal.SIGKILL)
+    with pytest.raises(ShardError, match=r"^it died [^\n]*$"):
+        rig.step_until(lambda: False)
+
+
+def test_batches_whose_columns_went_stale_are_passed_over_and_the_queue_never_overflows():
+    """Unrolls made with version 0, for a learner that is taken to be at 100: each column is too old."""
+    rig = Rig(version=100)
+    rig.step_until(lambda: len(rig.heard.rollouts) >= 60)
+    assert rig.heard.updates == []
+    assert max(status.columns for status in rig.heard.fills) <= CONFIG.replay.sources[0].capacity
+    assert ray.get(rig.learner.weights.remote()).version == 0
+    rig.close()
+
+
+@ray.remote
+def answer(after: list[ray.ObjectRef]) -> None:
+    ray.get(after)
+
+
+def test_an_answer_that_overtakes_an_older_one_waits_for_its_turn():
+    newer = ray.put("newer")
+    older = answer.remote([newer])
+    calls, dealt_with = Calls(), []
+    for ref in (older, newer):
+        calls.add(ref, dealt_with.append)
+    assert ray.wait([older, newer], timeout=30)[0] == [newer]
+    assert calls.oldest() == [older]
+    ray.get(older)
+    calls.handle_oldest()
+    assert calls.oldest() == [newer]
+    calls.handle_oldest()
+    assert (calls.oldest(), dealt_with) == ([], [older, newer])

@@ -1,0 +1,109 @@
+"""Runs over Ray whose actors are killed, or stand still: they go on, and every env step is accounted for."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.runtime.launched import RAY, command, last_row, last_state, start
+
+RANKS = ["--cluster.num_learners=2", "--cluster.feeder=actor", "--cluster.collective_timeout_s=5",
+         "--cluster.learner_timeout_s=10"]  # fmt: skip
+OFTEN = ["--run.snapshot_every_s=0.5", "--actors.count=2", "--run.eval=null"]
+
+
+class Account(dict):
+    """Where a run says that its env steps went."""
+
+    def __init__(self, directory: Path):
+        line = re.findall(r"env steps: (.*)", (directory / "log.txt").read_text())[-1]
+        super().__init__((words.split()[1], int(words.split()[0])) for words in re.split(r"[,;] ", line))
+
+    def closes(self) -> bool:
+        return self["arrived"] == self["committed"] + self["in"] + self["lost"]
+
+
+def actors(process: subprocess.Popen, kind: str) -> list[psutil.Process]:
+    """The processes of a run's actors of this class, in the order in which they began."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    found = [child for child in family if f"ray::{kind}" in "".join(child.cmdline())]
+    return sorted(found, key=lambda child: child.create_time())
+
+
+def goes_on(process: subprocess.Popen, directory: Path, restarts: int) -> None:
+    """Wait until so many actors were replaced, and env steps are committed again after that."""
+    wait_for(process, lambda: last_row(directory)["actors_restarted"] >= restarts)
+    updates = last_row(directory)["learner_updates"]
+    wait_for(process, lambda: last_row(directory)["learner_updates"] > updates + 10)
+
+
+def wait_for(process: subprocess.Popen, reached) -> None:
+    while not reached():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.05)
+
+
+def ended(process: subprocess.Popen, directory: Path) -> tuple[dict, Account]:
+    """End the run as a user does; its summary, and its account."""
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, output
+    return json.loads((directory / "summary.json").read_text()), Account(directory)
+
+
+@pytest.mark.slow
+def test_replay_actor_and_learner_are_replaced_and_no_env_step_is_counted_twice(tmp_path):
+    process = start(tmp_path, *RAY, *OFTEN)
+    wait_for(process, lambda: last_row(tmp_path)["env_steps"] > 5_000)
+    actors(process, "ReplayActor")[0].kill()
+    goes_on(process, tmp_path, 1)
+    actors(process, "LearnerActor")[0].kill()
+    goes_on(process, tmp_path, 2)
+    summary, account = ended(process, tmp_path)
+    assert (summary["actors_restarted"], summary["status"]) == (2, "stopped")
+    assert account.closes() and account["lost"] == summary["env_steps_lost"] > 0, account
+    assert account["committed"] == summary["env_steps"] == last_state(tmp_path)["env_steps"]
+    log = (tmp_path / "log.txt").read_text()
+    assert "replay actor 0 replaced: it died" in log and "learner 0: it died" in log
+
+
+@pytest.mark.slow
+def test_feeders_and_learner_ranks_are_replaced_and_one_that_stands_still_is_found(tmp_path):
+    process = start(tmp_path, *RAY, *OFTEN, *RANKS)
+    wait_for(process, lambda: last_row(tmp_path)["env_steps"] > 5_000)
+    actors(process, "FeederActor")[0].kill()
+    goes_on(process, tmp_path, 1)
+    actors(process, "LearnerActor")[1].kill()
+    goes_on(process, tmp_path, 2)
+    os.kill(actors(process, "LearnerActor")[1].pid, signal.SIGSTOP)
+    goes_on(process, tmp_path, 3)
+    for learner in actors(process, "LearnerActor"):
+        learner.kill()
+    goes_on(process, tmp_path, 4)
+    summary, account = ended(process, tmp_path)
+    assert summary["actors_restarted"] == 4
+    assert account.closes() and account["committed"] == summary["env_steps"], account
+
+
+@pytest.mark.slow
+def test_a_learner_that_fails_again_and_again_fails_the_run_with_its_reason(tmp_path):
+    fails = command(tmp_path, *RAY, "--actors.max_restarts_in_a_row=1", "--run.max_seconds=null")
+    process = subprocess.Popen(fails, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for(process, lambda: last_row(tmp_path).get("env_steps"))
+    killed: set[int] = set()
+    while process.poll() is None:  # each as soon as it is there
+        for learner in actors(process, "LearnerActor"):
+            if learner.pid not in killed:
+                learner.kill()
+                killed.add(learner.pid)
+    assert process.returncode == 1
+    log = (tmp_path / "log.txt").read_text()
+    assert len(killed) >= 2
+    assert "failures in a row without an update between; the last: learner 0: " in log
+    assert json.loads((tmp_path / "summary.json").read_text())["status"] == "failed"

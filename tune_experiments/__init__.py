@@ -1,0 +1,1 @@
+"""Searches over experiments with Ray Tune: one file a question. `rl-platform tune NAME` runs one."""
