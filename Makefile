@@ -18,7 +18,7 @@ demo: setup
 
 # The whole suite, and everything that `check` looks at.
 test: static
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile  # half of the time is spent waiting for Ray to start
 
 # What needs no training: style, dependencies, and the tests of the tree itself.
 check: static

@@ -126,7 +126,10 @@ class Killer:
 
     def _check(self, finished: int) -> None:
         try:
-            path, loaded = load_newest(self._root, self.unreadable.append)
+            found = load_newest(self._root, self.unreadable.append)
+            if found is None and finished == 0:
+                return  # killed before the first was finished
+            path, loaded = found
             number = loaded["number"]
             assert number >= finished, f"{path} holds {number}, and {finished} was finished"
             assert path.name.removesuffix(".old") == str(number // 2), f"{path} holds {number}"

@@ -47,7 +47,7 @@ def _connect(config: Config, stop: StopRequest) -> None:
     try:
         if address:
             with blaming(f"cluster.address {address}", OSError, RuntimeError, ValueError):
-                _check_listening(address)
+                check_listening(address)
                 ray.init(address=address, runtime_env=_RUNTIME_ENV)
         else:
             _start_local(config)
@@ -56,7 +56,7 @@ def _connect(config: Config, stop: StopRequest) -> None:
     stop.install()  # again: ray.init takes SIGTERM for itself
 
 
-def _check_listening(address: str) -> None:
+def check_listening(address: str) -> None:
     """OSError if nobody answers at HOST:PORT, where ray.init would try for many minutes, deaf to signals."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal():

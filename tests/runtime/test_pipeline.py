@@ -34,7 +34,7 @@ class Heard:
     """Keeps what the pipeline tells."""
 
     def __init__(self):
-        self.rollouts, self.fills, self.updates = [], [], []
+        self.rollouts, self.fills, self.updates, self.lost = [], [], [], 0
 
     def add_rollout(self, info):
         self.rollouts.append(info)
@@ -46,7 +46,7 @@ class Heard:
         self.updates.append(info)
 
     def add_lost(self, env_steps):
-        raise AssertionError("no node went away")
+        self.lost += env_steps
 
 
 class Rig:

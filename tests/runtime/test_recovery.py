@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -31,8 +32,11 @@ class Account(dict):
 
 def actors(process: subprocess.Popen, kind: str) -> list[psutil.Process]:
     """The processes of a run's actors of this class, in the order in which they began."""
-    family = psutil.Process(process.pid).children(recursive=True)
-    found = [child for child in family if f"ray::{kind}" in "".join(child.cmdline())]
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it ended while we looked
+            if f"ray::{kind}" in "".join(child.cmdline()):
+                found.append(child)
     return sorted(found, key=lambda child: child.create_time())
 
 

@@ -92,7 +92,7 @@ def test_stop_is_heard_by_a_run_that_is_just_starting(tmp_path):
 def test_the_second_signal_waits_for_nobody(tmp_path):
     script = textwrap.dedent(
         """
-        import sys, threading
+        import sys
         from pathlib import Path
         from rl_platform.runtime.stop import StopRequest
         with StopRequest(Path(sys.argv[1])) as stop:
@@ -100,7 +100,8 @@ def test_the_second_signal_waits_for_nobody(tmp_path):
             while not stop.made():
                 pass
             print("asked", flush=True)
-            threading.Event().wait()
+            while True:
+                pass
         """
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
