@@ -1,4 +1,4 @@
-"""The command line: `rl-platform train | eval | config | tune | stop`."""
+"""The command line: `rl-platform train | eval | config | tune | bench | stop`."""
 
 import argparse
 import itertools

@@ -20,6 +20,7 @@ from configs.schema import Config
 from rl_platform.observability.files import write_atomic
 from rl_platform.runtime.errors import blaming
 from rl_platform.runtime.preflight import preflight
+from rl_platform.runtime.ray_cluster import check_listening
 from tune_experiments.shown import ReportLines, print_table
 from tune_experiments.trainable import RunTrial, TrialSettings, settled_config
 
@@ -143,6 +144,7 @@ def _connect() -> None:
     address = os.environ.get("RAY_ADDRESS")
     if address:
         with blaming(f"RAY_ADDRESS {address}", OSError, RuntimeError, ValueError):
+            check_listening(address)
             ray.init(address=address, log_to_driver=False, runtime_env=_RUNTIME_ENV)
     else:
         ray.init(address="local", include_dashboard=False, log_to_driver=False, runtime_env=_RUNTIME_ENV)

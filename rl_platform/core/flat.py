@@ -38,7 +38,10 @@ class FlatParameters:
         if vector.shape != tuple(self.vector.shape):
             raise ValueError(f"weights of shape {list(vector.shape)} do not fit a network with {len(self.vector)} "
                              "parameters: give actors and learner the same `model` section")  # fmt: skip
-        self.vector.copy_(torch.tensor(vector))  # tensor, not from_numpy: that warns of read-only arrays
+        if self.vector.device.type == "cpu":
+            np.copyto(self.vector.numpy(), vector)
+        else:
+            self.vector.copy_(torch.tensor(vector))  # tensor, not from_numpy: that warns of read-only arrays
 
     def numpy(self) -> np.ndarray:
         """A copy [P] in float32, in which weights travel."""
