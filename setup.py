@@ -22,7 +22,14 @@ REQUIREMENTS = [
     "matplotlib>=3.8,<4",
 ]
 
-DEVELOPMENT = ["pytest>=9,<10", "pytest-timeout>=2.3,<3", "pytest-xdist>=3.6,<4", "ruff>=0.15", "pre-commit>=4,<5", "setuptools>=77"]
+DEVELOPMENT = [
+    "pytest>=9,<10",
+    "pytest-timeout>=2.3,<3",
+    "pytest-xdist>=3.6,<4",
+    "ruff>=0.15",
+    "pre-commit>=4,<5",
+    "setuptools>=77",
+]
 
 setup(
     name="rl-platform",

@@ -190,20 +190,21 @@ def account(run: Path) -> dict[str, int]:
     """The run's closing account of env steps."""
     line = (run / "log.txt").read_text().rpartition("env steps: ")[2]
     words = {"arrived": "arrived", "committed": "committed", "in_shards": "in the shards", "lost": "lost",
-             "collected": "collected"}  # fmt: skip
+             "collected": "collected", "on_the_way": "lost on the way"}  # fmt: skip
     return {name: int(re.search(rf"(\d+) {text}", line)[1]) for name, text in words.items()}
 
 
 def open_points(steps: dict[str, int], summary: dict[str, Any], unroll_steps: int, role: Role) -> list[str]:
     """In what the account does not close."""
-    on_the_way = steps["collected"] - steps["arrived"]
     lost_at_most = summary["unrolls_lost"] * unroll_steps
     conditions = {
         "arrived = committed + in shards + lost": steps["arrived"]
         == steps["committed"] + steps["in_shards"] + steps["lost"],
         "committed = the summary's env_steps": steps["committed"] == summary["env_steps"],
         "lost = the summary's env_steps_lost ≥ 0": steps["lost"] == summary["env_steps_lost"] >= 0,
-        "collected − arrived fits the unrolls lost": (role.hears or on_the_way >= 0) and on_the_way <= lost_at_most,
+        "collected = arrived + lost on the way": role.hears
+        or steps["collected"] == steps["arrived"] + steps["on_the_way"],
+        "lost on the way fits the unrolls lost": steps["on_the_way"] <= lost_at_most,
     }
     return [name for name, holds in conditions.items() if not holds]
 

@@ -98,13 +98,17 @@ def _check_ranks(config: "Config") -> None:
         raise ValueError(
             f"cluster.num_learners {cluster.num_learners} needs a feeder beside each; set cluster.feeder to actor"
         )
+    if cluster.num_learners > 1 and 0 < cluster.gpus_per_learner < 1:
+        raise ValueError(
+            f"cluster.gpus_per_learner {cluster.gpus_per_learner:g}: learner ranks cannot share a GPU; set it to 1"
+        )
     if config.actors.count < cluster.num_learners:
         raise ValueError(
             f"actors.count {config.actors.count} leaves learner ranks without a rollout actor; "
             f"set it to cluster.num_learners ({cluster.num_learners}) or more"
         )
-    if cluster.learner_timeout_s <= cluster.collective_timeout_s:
+    if cluster.answer_timeout_s <= cluster.collective_timeout_s:
         raise ValueError(
-            f"cluster.learner_timeout_s {cluster.learner_timeout_s:g} must be longer than cluster.collective_timeout_s "
+            f"cluster.answer_timeout_s {cluster.answer_timeout_s:g} must be longer than cluster.collective_timeout_s "
             f"{cluster.collective_timeout_s:g}, within which a learner says which rank it waits for"
         )

@@ -125,7 +125,9 @@ class ClusterConfig(Section):
     collective_timeout_s: float = key(
         20.0, "A rank that keeps the others waiting longer has failed: all learners begin anew.", unit="s", gt=0.0
     )
-    learner_timeout_s: float = key(60.0, "A learner that takes longer to answer has failed.", unit="s", gt=0.0)
+    answer_timeout_s: float = key(
+        60.0, "A learner or replay actor that takes longer to answer has failed.", unit="s", gt=0.0
+    )
     actor_cpus: float = key(1.0, "CPUs that Ray sets aside for a rollout actor.", unit="logical CPUs", ge=0.0)
     learner_cpus: float = key(1.0, "CPUs that Ray sets aside for the learner.", unit="logical CPUs", ge=0.0)
     replay_cpus: float = key(0.0, "CPUs that Ray sets aside for the replay shard, which needs few.",

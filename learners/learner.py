@@ -89,6 +89,7 @@ class Learner:
             skipped=outcome.skipped,
             metrics=outcome.metrics | {"learning_rate": learning_rate},
             columns_dropped=0 if batch is None else batch.columns_dropped,
+            had_batch=batch is not None,
         )
 
     def _estimates(self, columns: Trajectory) -> Estimates:

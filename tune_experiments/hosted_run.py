@@ -72,11 +72,12 @@ class HostedRun:
             self._training.step()
             self._run.tick()
             self._evaluations.tick(self._run.env_steps, self._training.ask_for_state)
-        path = self._run.save(self._training.end())
-        if path is None:
+        saved: list[Path | None] = []
+        self._training.ask_for_state(lambda state: saved.append(self._run.save(state)))  # inline: at once
+        if saved[0] is None:
             raise OSError(f"{self._directory}: the checkpoint was not written; log.txt says why")
         self._sound = True
-        return Report(self._summary(), path, self._run.should_stop())
+        return Report(self._summary(), saved[0], self._run.should_stop())
 
     def close(self) -> None:
         """Give folder and environments back."""

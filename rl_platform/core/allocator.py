@@ -15,20 +15,10 @@ def keep_freed_memory() -> bool:
 
     Only for a process that does little but updates, whose blocks have the same sizes every time. Aligned blocks of many
     sizes and lives, as beside environments and inference, fragment glibc's heap without bound when nothing is given
-    back: a rollout actor grew to 2.5 GB around 0.12 GB in use after half an hour.
+    back: a rollout actor grew to 2.5 GB around 0.12 GB in use after half an hour. Such actors use jemalloc
+    (`rl_platform.runtime.ray_cluster.with_jemalloc`).
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return all([mallopt(_MMAP_MAX, 0), mallopt(_TRIM_THRESHOLD, 2**31 - 1), mallopt(_ARENA_MAX, 1)])
-
-
-def give_back_freed_memory() -> bool:
-    """Have glibc give every free page of its heaps back to the kernel. Returns False where it has no effect.
-
-    For a process whose heap fragments: a rollout actor with 16 Pong games grew from 280 to 805 MB over 243,000 env
-    steps, and stays at 280 when this is called after every tenth unroll of 320, for 0.6 % of the CPU that these take.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    return bool(ctypes.CDLL(None).malloc_trim(0))

@@ -149,3 +149,5 @@ class UpdateInfo(NamedTuple):
     metrics: dict[str, float]
     columns_dropped: int = 0
     """Columns that the shard dropped since the update before."""
+    had_batch: bool = True
+    """This rank took part with a batch of its own."""

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a line, in the order of env_steps."""
+"""metrics.jsonl: one JSON object a line, in the order of time."""
 
 import json
 from pathlib import Path

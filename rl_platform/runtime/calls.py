@@ -35,5 +35,7 @@ class Calls:
         handle(answer)
 
     def silent_s(self) -> float:
-        """Seconds for which the actor has owed an answer, 0 if it owes none."""
-        return time.monotonic() - self._heard if self._line else 0.0
+        """Seconds for which the actor has owed an answer; 0 if it owes none, or one that came waits here."""
+        if not self._line or ray.wait(self.oldest(), timeout=0, fetch_local=False)[0]:
+            return 0.0
+        return time.monotonic() - self._heard

@@ -12,7 +12,7 @@ from rl_platform.runtime.evaluators import Evaluator
 from rl_platform.runtime.feeder import FeederSettings
 from rl_platform.runtime.generation import Generation
 from rl_platform.runtime.ray_actors import ReplayActor, RolloutActor
-from rl_platform.runtime.ray_cluster import Placement
+from rl_platform.runtime.ray_cluster import Placement, with_jemalloc
 from rl_platform.runtime.ray_evaluator import RayEvaluator
 
 
@@ -38,7 +38,7 @@ class Crew:
         settings = FeederSettings(
             throttle=build.throttle(config),
             batches_ahead=config.replay.prefetch,
-            learner_timeout_s=config.cluster.learner_timeout_s,
+            answer_timeout_s=config.cluster.answer_timeout_s,
             patience_s=config.cluster.patience_s,
             unrolls_in_flight=config.actors.unrolls_in_flight,
             step_timeout_s=config.actors.step_timeout_s,
@@ -52,9 +52,11 @@ class Crew:
         """A rollout actor, whose random numbers are those of this incarnation alone."""
         config = self._config
         make_worker = partial(build.make_worker, config, actor, incarnation)
-        options = RolloutActor.options(num_cpus=config.cluster.actor_cpus, **self._place.of_rollout_actor(actor))
+        options = RolloutActor.options(
+            num_cpus=config.cluster.actor_cpus, **with_jemalloc(), **self._place.of_rollout_actor(actor)
+        )
         return options.remote(make_worker, torch_threads=config.run.torch_threads)
 
     def evaluator(self) -> Evaluator:
         """Who plays the games of evaluations."""
-        return RayEvaluator(self._config, self._place.of_evaluator())
+        return RayEvaluator(self._config, {**with_jemalloc(), **self._place.of_evaluator()})

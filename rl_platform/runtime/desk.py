@@ -11,6 +11,8 @@ from rl_platform.runtime.ray_actors import reason
 _TURN_S = 0.5
 _ANSWER_S = 60.0
 """A feeder that takes longer to report has failed."""
+_START_S = 180.0
+"""The same for its first report."""
 
 
 class FeederError(Exception):
@@ -85,6 +87,7 @@ class ActorDesk:
     def __init__(self, settings: FeederSettings, options: dict[str, Any]):
         self.handle = FeederActor.options(num_cpus=0, **options).remote(settings)
         self._turn: ray.ObjectRef | None = None
+        self._limit_s = _START_S
 
     def begin(self, orders: Orders) -> None:
         """Have the feeder take a turn."""
@@ -92,7 +95,8 @@ class ActorDesk:
 
     def report(self) -> Report:
         """What came of the turn."""
-        return _answer(self._turn, _ANSWER_S)
+        report, self._limit_s = _answer(self._turn, self._limit_s), _ANSWER_S
+        return report
 
     def finish(self, limit_s: float) -> Report:
         """Begin nothing more and wait for the updates in flight."""

@@ -105,7 +105,7 @@ class Evaluations:
         return self._start + every * ((env_steps - self._start) // every + 1)
 
     def _begin(self, state: State) -> None:
-        if self._closed or self._trial is not None:
+        if self._closed or self._trial is not None or self._give_up_at is None:
             return  # the late answer to a request that was given up
         env_steps = int(state["env_steps"])
         seed = derive_seed(self._run_seed, "evaluation", env_steps)

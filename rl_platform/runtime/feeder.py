@@ -25,7 +25,7 @@ class FeederSettings(NamedTuple):
 
     throttle: Throttle
     batches_ahead: int
-    learner_timeout_s: float
+    answer_timeout_s: float
     patience_s: float
     unrolls_in_flight: int
     step_timeout_s: float
@@ -141,7 +141,7 @@ class Feeder:
                 self._settings.throttle,
                 self,
                 batches_ahead=self._settings.batches_ahead,
-                learner_timeout_s=self._settings.learner_timeout_s,
+                answer_timeout_s=self._settings.answer_timeout_s,
                 lockstep=self._lockstep,
             )
 

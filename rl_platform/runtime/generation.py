@@ -1,5 +1,6 @@
 """The learner ranks of a run: they begin together, step together, and are replaced together."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -47,13 +48,13 @@ class Generation:
         go_on = (make_learner, meeting, shared_state, version, *present)
         self._begun = [learner.begin.remote(*go_on) for learner in self.learners]
 
-    def started(self, stop: StopRequest) -> bool:
+    def started(self, stop: StopRequest, limit_s: float = math.inf) -> bool:
         """Wait until every rank can be asked for updates; False if the run was asked to stop before that.
 
         Raises:
-          RuntimeError: a learner could not start; one line with its reason.
+          RuntimeError: a learner could not start, or not within `limit_s`; one line with its reason.
         """
-        return all(started("learner", begun, stop) for begun in self._begun)
+        return all(started("learner", begun, stop, limit_s=limit_s) for begun in self._begun)
 
     def begun_at(self) -> Progress:
         """Where the ranks began, all of them at the same; only when they have started."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from itertools import cycle
 
 import numpy as np
+import torch
 
 from rl_platform.core.interfaces import LearnerRole, Shard, Worker
 from rl_platform.core.types import Batch, Trajectory, Weights
@@ -93,8 +94,9 @@ def overlapped_training(
     exchange = _Exchange(shard, learner.weights())
     # A daemon: an environment that never returns must not keep the process from ending.
     collector = threading.Thread(
-        target=_collect_forever, args=(workers, exchange, throttle, run), name="collector", daemon=True
-    )
+        target=_collect_forever, args=(workers, exchange, throttle, run, torch.get_num_threads()), name="collector",
+        daemon=True,
+    )  # fmt: skip
     collector.start()
     try:
         yield OverlappedTraining(workers, exchange, learner, run, evaluator, step_timeout_s)
@@ -162,7 +164,10 @@ def _copied(batch: Batch) -> Batch:
     return batch._replace(steps=Trajectory(*(np.array(array) for array in batch.steps)))
 
 
-def _collect_forever(workers: Sequence[Worker], exchange: _Exchange, throttle: Throttle, run: Run) -> None:
+def _collect_forever(workers: Sequence[Worker], exchange: _Exchange, throttle: Throttle, run: Run,
+                     torch_threads: int) -> None:  # fmt: skip
+    torch.set_num_threads(torch_threads)  # each thread of a process has its own number
+
     def may_collect() -> bool:
         return exchange.closed or throttle.may_collect(
             columns_ahead=exchange.shard.status().columns,

@@ -1,5 +1,6 @@
 """How learner ranks keep step: each update is taken by all of them, also by one that has no batch for it."""
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,7 @@ class Lockstep:
         self._others = others
         self._patience_s = patience_s
         self._newest = 0
+        self._hearing = threading.Lock()
         self._since: float | None = None
         self._starving = False
 
@@ -29,7 +31,8 @@ class Lockstep:
 
     def heard(self, updates_begun: int) -> None:
         """Another rank has begun so many updates. Called from another thread."""
-        self._newest = max(self._newest, updates_begun)
+        with self._hearing:
+            self._newest = max(self._newest, updates_begun)
 
     def began(self, updates_begun: int) -> None:
         """This rank has begun so many updates: tell the others."""

@@ -62,15 +62,15 @@ class Pipeline:
     Args:
       batches_ahead: updates asked of the learner at once; beyond the first, their batches are assembled and fetched
         while it works.
-      learner_timeout_s: a learner that owes an answer for longer than this has failed.
+      answer_timeout_s: a shard or learner that owes an answer for longer than this has failed.
       lockstep: what other ranks began.
     """
 
     def __init__(self, stations: Stations, rollouts: RolloutGroup, throttle: Throttle, listener: Listener, *,
-                 batches_ahead: int, learner_timeout_s: float, lockstep: Lockstep):  # fmt: skip
+                 batches_ahead: int, answer_timeout_s: float, lockstep: Lockstep):  # fmt: skip
         self._shard, self._learner, self._weights, self._version = stations
         self._rollouts, self._throttle, self._listener = rollouts, throttle, listener
-        self._batches_ahead, self._learner_timeout_s = batches_ahead, learner_timeout_s
+        self._batches_ahead, self._answer_timeout_s = batches_ahead, answer_timeout_s
         self._lockstep = lockstep
         self.updates_begun = self._version
         self.updates_in_flight = 0
@@ -98,8 +98,9 @@ class Pipeline:
         for ref in self._wait(self._rollouts.pending(), self._lockstep.wait_s(timeout_s)):
             self._on_rollout(ref)
         self._rollouts.give_up_hanging()
-        if self._of_learner.silent_s() > self._learner_timeout_s:
-            raise LearnerError(f"no answer for {self._learner_timeout_s:g} s")
+        for calls, failure in ((self._of_shard, ShardError), (self._of_learner, LearnerError)):
+            if calls.silent_s() > self._answer_timeout_s:
+                raise failure(f"no answer for {self._answer_timeout_s:g} s")
 
     def finish_updates(self, limit_s: float) -> None:
         """Wait for the updates in flight, and begin no more; LearnerError if that takes longer than `limit_s`."""
@@ -111,15 +112,16 @@ class Pipeline:
 
     def wind_up(self, limit_s: float) -> None:
         """After the shard failed: hear what it had answered, and wait for the updates that have their batch."""
-        while self._of_shard.oldest():
-            with suppress(ShardError):
-                self._of_shard.handle_oldest()
         give_up = time.monotonic() + limit_s
-        while left := self._of_learner.oldest():
-            if not ray.wait(left, timeout=max(0.0, give_up - time.monotonic()))[0]:
-                return
-            with suppress(ShardError, LearnerError):
-                self._of_learner.handle_oldest()
+        for calls in (self._of_shard, self._of_learner):
+            while left := calls.oldest():
+                if not ray.wait(left, timeout=max(0.0, give_up - time.monotonic()), fetch_local=False)[0]:
+                    break
+                with suppress(ShardError, LearnerError):
+                    calls.handle_oldest()
+        for info in self._inserting:
+            self._lose(info)
+        self._inserting.clear()
 
     def _wait(self, rollouts: list[ray.ObjectRef], timeout_s: float) -> list[ray.ObjectRef]:
         """Wait until something is done, and deal with it; an unroll that is done is returned instead."""
@@ -159,7 +161,7 @@ class Pipeline:
 
     def _ask_for_update(self, batch: ray.ObjectRef | None) -> None:
         info, weights = self._learner.update.remote(batch)
-        self._of_learner.add(info, lambda ref: self._on_update(ref, weights))
+        self._of_learner.add(info, lambda ref: self._on_update(ref, weights, promised=batch is not None))
         self.updates_begun += 1
         self.updates_in_flight += 1
         self._lockstep.began(self.updates_begun)
@@ -179,12 +181,16 @@ class Pipeline:
         try:
             status: ShardStatus = ray.get(ref)
         except RayError as error:
-            self._rollouts.unrolls_lost += 1
-            self._listener.add_lost(info.env_steps)
+            self._lose(info)
             if isinstance(error, ObjectLostError):  # a node went away with the unroll; the shard is well
                 return
             raise ShardError(reason(error)) from error
         self._on_status(status, batches_taken_before)
+
+    def _lose(self, info: RolloutInfo) -> None:
+        """An unroll was lost on its way to the shard."""
+        self._rollouts.unrolls_lost += 1
+        self._listener.add_lost(info.env_steps)
 
     def _on_status(self, status: ShardStatus, batches_taken_before: int) -> None:
         self._listener.add_shard(status)
@@ -202,12 +208,14 @@ class Pipeline:
 
         self._of_shard.add(self._shard.status.remote(), on_status)
 
-    def _on_update(self, ref: ray.ObjectRef, weights: ray.ObjectRef) -> None:
+    def _on_update(self, ref: ray.ObjectRef, weights: ray.ObjectRef, promised: bool) -> None:
+        """`promised` a batch: if too many of its columns had gone stale, fewer wait than were counted."""
         self.updates_in_flight -= 1
         info = _from_learner(ref)
-        if info is None:  # too many of the batch's columns had gone stale: fewer wait than were counted
-            self.updates_begun -= 1
+        if promised and (info is None or not info.had_batch):
             self._recount()
+        if info is None:
+            self.updates_begun -= 1
             return
         self._weights, self._version = weights, info.version
         self.updates_begun = info.version + self.updates_in_flight

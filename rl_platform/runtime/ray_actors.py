@@ -14,11 +14,8 @@ from actors.rollout_worker import RolloutWorker
 from learners.learner import Learner
 from learners.ranks import ONE_RANK, Address, CommunicationBackend, Ranks, host_ranks, join_ranks
 from replay.shard import ReplayShard
-from rl_platform.core.allocator import give_back_freed_memory, keep_freed_memory
+from rl_platform.core.allocator import keep_freed_memory
 from rl_platform.core.types import Batch, Progress, RolloutInfo, ShardStatus, Unroll, UpdateInfo, Weights
-
-_TRIM_EVERY_UNROLLS = 10
-"""How often a rollout actor gives freed memory back: its heap, used by two libraries in turns, fragments otherwise."""
 
 
 def reason(error: RayError) -> str:
@@ -42,18 +39,16 @@ class RolloutActor:
     """Hosts a RolloutWorker; `whereabouts` answers from a second thread while `collect` runs."""
 
     def __init__(self, make_worker: Callable[[], RolloutWorker], *, torch_threads: int):
-        torch.set_num_threads(torch_threads)
+        self._torch_threads = torch_threads
         self._worker = make_worker()
         self._thread: int | None = None
-        self._unrolls = 0
 
     @ray.method(num_returns=2)
     def collect(self, weights: Weights) -> tuple[RolloutInfo, Unroll]:
+        if self._thread is None:  # the constructor may have run in another thread, and each has its own number
+            torch.set_num_threads(self._torch_threads)
         self._thread = threading.get_ident()
         unroll, info = self._worker.collect(weights)
-        self._unrolls += 1
-        if self._unrolls % _TRIM_EVERY_UNROLLS == 0:
-            give_back_freed_memory()
         return info, unroll
 
     @ray.method(concurrency_group="watch")

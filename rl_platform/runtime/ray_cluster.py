@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -21,6 +22,9 @@ _RUNTIME_ENV = {"worker_process_setup_hook": "rl_platform._import_guard.import_s
 
 _ANSWER_S = 10.0
 """How long a running Ray may take to accept a connection."""
+
+_JEMALLOC = Path(ray.__file__).parent / "core" / "libjemalloc.so"
+"""Comes with Ray."""
 
 
 @contextmanager
@@ -65,6 +69,7 @@ def check_listening(address: str) -> None:
 
 def _start_local(config: Config) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_task_events_report_interval_ms", "0")  # nobody looks at them, and GCS keeps them all
     ray.init(
         address="local",  # without it, Ray would join one that somebody started on this machine
         num_cpus=math.ceil(_demand(config)["CPU"]),  # bookkeeping: every actor finds its place
@@ -95,6 +100,16 @@ def _bundles(config: Config) -> list[dict[str, float]]:
     rank = {"CPU": cluster.learner_cpus + cluster.replay_cpus, "GPU": cluster.gpus_per_learner}
     rollout, evaluator = {"CPU": cluster.actor_cpus, "GPU": 0.0}, {"CPU": cluster.evaluator_cpus, "GPU": 0.0}
     return [rank] * cluster.num_learners + [rollout] * config.actors.count + [evaluator]
+
+
+def with_jemalloc() -> dict[str, Any]:
+    """Options of an actor that plays and infers by turns, whose memory glibc's allocator lets grow without end.
+
+    glibc 2.36 finds no use for aligned blocks that were freed: in half an hour of Pong an actor's heap came to 2.2 GB
+    of addresses, and its memory grew by 120 MB an hour even when freed pages were given back. With jemalloc it stays
+    flat, for the same CPU time. Where the library is missing, the dynamic linker says so and goes on without it.
+    """
+    return {"runtime_env": {"env_vars": {"LD_PRELOAD": str(_JEMALLOC)}}} if _JEMALLOC.exists() else {}
 
 
 class Placement:

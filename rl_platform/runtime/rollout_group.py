@@ -159,7 +159,7 @@ class RolloutGroup:
     def _give_up(self, actor: int, why: str) -> None:
         failed = self._in_a_row[actor] = self._in_a_row.get(actor, 0) + 1
         if failed > self._max_in_a_row:
-            raise RuntimeError(f"rollout actor {actor} failed {failed} times in a row: {why}")
+            raise RuntimeError(f"rollout actor {actor} failed {failed} times in a row: {why.splitlines()[0]}")
         member = self._members.pop(actor)
         for call in member.calls:
             del self._owner_of[call.info]

@@ -105,7 +105,7 @@ class Run:
     def fall_back(self, *, env_steps: int, updates: int) -> None:
         """The learners began anew from a snapshot: what came after it is not committed any more."""
         with self._lock:
-            log.info("training goes on from %d env steps; it had come to %d", env_steps, self._env_steps)
+            log.info("the learner is at %d env steps; %d had been committed", env_steps, self._env_steps)
             self._env_steps = env_steps
             self._statistics.fall_back(env_steps=env_steps, updates=updates)
 
@@ -119,12 +119,17 @@ class Run:
         with self._lock:
             self._statistics.add_failed_evaluation()
 
-    def account(self, arrived: int, in_shards: int) -> None:
-        """Say where every env step of this launch went: arrived = committed + in the shards + lost."""
+    def account(self, arrived: int, in_shards: int, lost_on_the_way: int) -> None:
+        """Say where every env step of this launch went.
+
+        arrived = committed + in the shards + lost; collected = arrived + lost on the way, but for what a feeder had not
+        told yet when it died.
+        """
         committed, collected = self._env_steps - self._began_at, self._collected - self._began_at
         log.info(
             "env steps: %d arrived at the replay shards, %d committed, %d in the shards and not committed, %d lost; "
-            "%d collected", arrived, committed, in_shards, self._env_steps_lost, collected,
+            "%d collected, of which %d lost on the way",
+            arrived, committed, in_shards, self._env_steps_lost, collected, lost_on_the_way,
         )  # fmt: skip
 
     def tick(self) -> None:
@@ -154,12 +159,13 @@ class Run:
     def whole_state(self, learner_state: State) -> State:
         """What a checkpoint holds: the learner's state and the run's own."""
         with self._lock:
-            own = {
-                "env_steps": int(learner_state["env_steps"]),
-                "launch": self._launch_number,
-                "statistics": self._statistics.state_dict(),
-            }
-        return learner_state | {"run": own}
+            statistics = self._statistics.state_dict()
+        # The statistics may have gone on since the learner's state was taken.
+        env_steps, updates = int(learner_state["env_steps"]), int(learner_state["updates"])
+        statistics |= {"env_steps": env_steps, "learner_updates": updates}
+        return learner_state | {
+            "run": {"env_steps": env_steps, "launch": self._launch_number, "statistics": statistics}
+        }
 
     def save_soon(self, learner_state: State) -> None:
         """Write a checkpoint in a thread: neither the learner nor whoever feeds it waits for the disk."""
@@ -167,6 +173,7 @@ class Run:
             log.warning("a checkpoint is still being written: the one now due is left out")
             return
         self._saving = self._saver.submit(self.save, learner_state)
+        self._saving.add_done_callback(_tell_of_failure)
 
     def save(self, learner_state: State, status: str = "running") -> Path | None:
         """Write a checkpoint, then the summary. None if the disk refuses: the last good checkpoint stays.
@@ -219,3 +226,8 @@ class Run:
             row = self._statistics.row()
         self._writers.write_row(row)
         self._progress.update(row)
+
+
+def _tell_of_failure(saving: Future[Path | None]) -> None:
+    if (error := saving.exception()) is not None:
+        log.error("a checkpoint was not written", exc_info=error)

@@ -1,5 +1,6 @@
 """Waiting for Ray actors to start."""
 
+import math
 import time
 
 import ray
@@ -15,18 +16,21 @@ _TELL_AFTER_S = 10.0
 """Actors that have not started by then are spoken of."""
 
 
-def started(who: str, answer: ray.ObjectRef, stop: StopRequest) -> bool:
+def started(who: str, answer: ray.ObjectRef, stop: StopRequest, *, limit_s: float = math.inf) -> bool:
     """Wait for an actor's first answer; False if the run was asked to stop before it came.
 
     Raises:
-      RuntimeError: the actor could not start; one line with its reason.
+      RuntimeError: the actor could not start, or not within `limit_s`; one line with its reason.
     """
-    tell_at = time.monotonic() + _TELL_AFTER_S
+    began = time.monotonic()
+    tell_at = began + _TELL_AFTER_S
     while not ray.wait([answer], timeout=_WAIT_S, fetch_local=False)[0]:
         if stop.made():
             return False
+        if time.monotonic() > began + limit_s:
+            raise RuntimeError(f"the {who} did not start within {limit_s:.0f} s")
         if time.monotonic() > tell_at:
-            tell_at = float("inf")
+            tell_at = math.inf
             free = {kind: ray.available_resources().get(kind, 0.0) for kind in ("CPU", "GPU")}
             log.warning("still waiting for the %s to start; Ray has free: %s", who, free)
     try:

@@ -78,6 +78,7 @@ def _trained(config: Config, spec: EnvSpec, restored: State | None, run: Run) ->
             return training.end()
         except Exception:
             state = training.rescue()
+            run.finish_saving()
             if state is not None:
                 run.save(state, "failed")
             raise

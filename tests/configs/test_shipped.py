@@ -45,7 +45,7 @@ def test_pong_has_the_published_settings():
         40,
         "sum",
     )
-    assert (config.cluster.mode, config.actors.max_policy_lag, config.run.total_env_steps) == ("ray", 4, 5_000_000)
+    assert (config.cluster.mode, config.actors.max_policy_lag, config.run.total_env_steps) == ("ray", 3, 5_000_000)
 
 
 def test_resolved_config_keeps_words_that_yaml_1_1_reads_as_booleans(tmp_path):

@@ -66,7 +66,7 @@ def test_two_ranks_learn_what_one_learns_from_all_columns(
     assert np.abs(here.parameters - alone.parameters).max() <= tolerance
     assert np.abs(alone.parameters - parameters(make_learner(case))).max() > 1000 * tolerance  # it has learned
     for infos in zip(here.infos, there.infos, alone.infos, strict=True):
-        one, other, whole = (info._replace(columns_dropped=0) for info in infos)
+        one, other, whole = (info._replace(columns_dropped=0, had_batch=True) for info in infos)
         assert one == other
         assert one._replace(metrics={}) == whole._replace(metrics={})
         assert one.metrics.keys() == whole.metrics.keys()

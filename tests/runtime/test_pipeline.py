@@ -52,7 +52,7 @@ class Heard:
 class Rig:
     """A pipeline and the actors that it connects."""
 
-    def __init__(self, version: int = 0, learner_timeout_s: float = 60.0):
+    def __init__(self, version: int = 0, answer_timeout_s: float = 60.0):
         self.learner = LearnerActor.remote(Seat(0, 1, "gloo", 20.0), torch_threads=1)
         make_learner = partial(build.make_learner, CONFIG, build.env_spec(CONFIG))
         ray.get(self.learner.begin.remote(make_learner, None, None, None))
@@ -65,7 +65,7 @@ class Rig:
         self.heard = Heard()
         stations = Stations(self.shard, self.learner, self.learner.weights.remote(), version)
         self.pipeline = Pipeline(stations, self.rollouts, build.throttle(CONFIG), self.heard, batches_ahead=2,
-                                 learner_timeout_s=learner_timeout_s, lockstep=Lockstep())  # fmt: skip
+                                 answer_timeout_s=answer_timeout_s, lockstep=Lockstep())  # fmt: skip
 
     def step_until(self, reached, deadline_s: float = 60.0) -> None:
         give_up = time.monotonic() + deadline_s
@@ -80,7 +80,7 @@ class Rig:
 
 @pytest.fixture
 def rig():
-    rig = Rig(learner_timeout_s=2.0)
+    rig = Rig(answer_timeout_s=2.0)
     rig.step_until(lambda: len(rig.heard.updates) >= 5)
     yield rig
     rig.close()

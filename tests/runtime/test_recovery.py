@@ -15,16 +15,17 @@ import pytest
 from tests.runtime.launched import RAY, command, last_row, last_state, start
 
 RANKS = ["--cluster.num_learners=2", "--cluster.feeder=actor", "--cluster.collective_timeout_s=5",
-         "--cluster.learner_timeout_s=10"]  # fmt: skip
+         "--cluster.answer_timeout_s=10"]  # fmt: skip
 OFTEN = ["--run.snapshot_every_s=0.5", "--actors.count=2", "--run.eval=null"]
 
 
 class Account(dict):
-    """Where a run says that its env steps went."""
+    """Where a run says that its env steps went: `arrived`, `committed`, `in` the shards, `lost`."""
 
     def __init__(self, directory: Path):
         line = re.findall(r"env steps: (.*)", (directory / "log.txt").read_text())[-1]
-        super().__init__((words.split()[1], int(words.split()[0])) for words in re.split(r"[,;] ", line))
+        numbers = re.findall(r"(\d+) (arrived|committed|in|lost|collected)", line)
+        super().__init__((name, int(number)) for number, name in reversed(numbers))  # the first "lost" counts
 
     def closes(self) -> bool:
         return self["arrived"] == self["committed"] + self["in"] + self["lost"]
@@ -67,14 +68,34 @@ def test_replay_actor_and_learner_are_replaced_and_no_env_step_is_counted_twice(
     wait_for(process, lambda: last_row(tmp_path)["env_steps"] > 5_000)
     actors(process, "ReplayActor")[0].kill()
     goes_on(process, tmp_path, 1)
-    actors(process, "LearnerActor")[0].kill()
-    goes_on(process, tmp_path, 2)
+    first = actors(process, "LearnerActor")[0]
+    first.kill()
+    wait_for(process, lambda: any(learner.pid != first.pid for learner in actors(process, "LearnerActor")))
+    actors(process, "LearnerActor")[-1].kill()  # while it starts
+    goes_on(process, tmp_path, 3)
     summary, account = ended(process, tmp_path)
-    assert (summary["actors_restarted"], summary["status"]) == (2, "stopped")
+    assert (summary["actors_restarted"], summary["status"]) == (3, "stopped")
     assert account.closes() and account["lost"] == summary["env_steps_lost"] > 0, account
     assert account["committed"] == summary["env_steps"] == last_state(tmp_path)["env_steps"]
     log = (tmp_path / "log.txt").read_text()
     assert "replay actor 0 replaced: it died" in log and "learner 0: it died" in log
+
+
+@pytest.mark.slow
+def test_a_replay_actor_that_stands_still_is_replaced_and_a_stop_during_a_recovery_is_heeded(tmp_path):
+    quick = ["--cluster.collective_timeout_s=4", "--cluster.answer_timeout_s=5"]
+    process = start(tmp_path, *RAY, *OFTEN, *quick)
+    wait_for(process, lambda: last_row(tmp_path)["env_steps"] > 5_000)
+    os.kill(actors(process, "ReplayActor")[0].pid, signal.SIGSTOP)
+    goes_on(process, tmp_path, 1)
+    assert "replay actor 0 replaced: no answer for 5 s" in (tmp_path / "log.txt").read_text()
+    actors(process, "LearnerActor")[0].kill()
+    wait_for(process, lambda: "begin anew" in (tmp_path / "log.txt").read_text())
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, output
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["env_steps"] == last_state(tmp_path)["env_steps"] > 0
 
 
 @pytest.mark.slow
