@@ -60,9 +60,10 @@ def test_the_watch_sees_what_a_child_burnt_even_in_a_thread_that_has_ended():
     with subprocess.Popen([sys.executable, "-c", BURN], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         child.stdout.readline()
         found = watch.look()[child.pid]
+        while sum(thread.cpu_s for thread in found.threads.values()) > found.cpu_s - 0.25:  # until the thread is gone
+            found = watch.look()[child.pid]
         child.stdin.close()
     assert 0.3 <= found.cpu_s < 3.0
-    assert sum(thread.cpu_s for thread in found.threads.values()) <= found.cpu_s - 0.3 + 0.05  # the thread is gone
 
 
 def test_the_watch_leaves_out_what_looking_costs():
