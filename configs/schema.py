@@ -46,7 +46,7 @@ class RunConfig(Section):
     checkpoint_every_s: float = key(300.0, "Time between checkpoints.", unit="s", gt=0.0)
     keep_checkpoints: int = key(3, "How many of the newest checkpoints are kept.", unit="checkpoints", ge=1)
     snapshot_every_s: float = key(
-        15.0, "Time between copies of the learner's state from which its ranks begin anew if one fails (Ray).",
+        5.0, "Time between copies of the learner's state from which its ranks begin anew if one fails (Ray).",
         unit="s", gt=0.0,
     )  # fmt: skip
     torch_threads: int = key(

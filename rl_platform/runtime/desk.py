@@ -1,5 +1,7 @@
 """How the supervisor speaks with a feeder: in the same process, or in an actor of its own."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import ray
@@ -31,8 +33,8 @@ class Desk(Protocol):
     def report(self) -> Report:
         """What came of the turn; FeederError if the feeder died."""
 
-    def finish(self, limit_s: float) -> Report:
-        """Begin nothing more and wait for the updates in flight."""
+    def begin_finish(self, last_update: int, limit_s: float) -> None:
+        """Have the feeder take part in the updates up to that one and wait for their end; then `report`."""
 
     def close(self) -> None:
         """End the feeder."""
@@ -45,19 +47,19 @@ class DriverDesk:
 
     def __init__(self, settings: FeederSettings):
         self._feeder = Feeder(settings)
-        self._orders = Orders()
+        self._next: Callable[[], Report]
 
     def begin(self, orders: Orders) -> None:
         """Keep the orders: there is only one thread."""
-        self._orders = orders
+        self._next = partial(self._feeder.turn, orders, 0.0)
+
+    def begin_finish(self, last_update: int, limit_s: float) -> None:
+        """Keep in mind what to do."""
+        self._next = partial(self._feeder.finish, last_update, limit_s)
 
     def report(self) -> Report:
-        """Take the turn."""
-        return self._feeder.turn(self._orders, 0.0)
-
-    def finish(self, limit_s: float) -> Report:
-        """Begin nothing more and wait for the updates in flight."""
-        return self._feeder.finish(limit_s)
+        """Do it."""
+        return self._next()
 
     def close(self) -> None:
         """Nothing to end."""
@@ -73,8 +75,8 @@ class FeederActor:
     def turn(self, orders: Orders) -> Report:
         return self._feeder.turn(orders, _TURN_S)
 
-    def finish(self, limit_s: float) -> Report:
-        return self._feeder.finish(limit_s)
+    def finish(self, last_update: int, limit_s: float) -> Report:
+        return self._feeder.finish(last_update, limit_s)
 
     @ray.method(concurrency_group="peers")
     def hear(self, updates_begun: int) -> None:
@@ -98,9 +100,10 @@ class ActorDesk:
         report, self._limit_s = _answer(self._turn, self._limit_s), _ANSWER_S
         return report
 
-    def finish(self, limit_s: float) -> Report:
-        """Begin nothing more and wait for the updates in flight."""
-        return _answer(self.handle.finish.remote(limit_s), limit_s + _TURN_S)
+    def begin_finish(self, last_update: int, limit_s: float) -> None:
+        """Have the feeder take part in the updates up to that one and wait for their end."""
+        self._turn = self.handle.finish.remote(last_update, limit_s)
+        self._limit_s = limit_s + _TURN_S
 
     def close(self) -> None:
         """End the feeder."""

@@ -43,6 +43,8 @@ class Orders:
     """The feeders of the other ranks; None: as before."""
     others_begun: int = 0
     """Updates that another rank is known to have begun."""
+    halt: bool = False
+    """Begin nothing more: the run ends."""
 
 
 class Failure(NamedTuple):
@@ -99,11 +101,11 @@ class Feeder:
                 break
         return self._reported()
 
-    def finish(self, limit_s: float) -> Report:
-        """Begin nothing more and wait for the updates in flight, at most `limit_s`."""
+    def finish(self, last_update: int, limit_s: float) -> Report:
+        """Take part in the updates up to `last_update`, begin nothing else, and wait at most `limit_s` for their end."""
         if self._pipeline is not None:
             try:
-                self._pipeline.finish_updates(limit_s)
+                self._pipeline.finish_updates(last_update, limit_s)
             except (ShardError, LearnerError) as failed:
                 self._fail(failed)
         return self._reported()
@@ -144,6 +146,9 @@ class Feeder:
                 answer_timeout_s=self._settings.answer_timeout_s,
                 lockstep=self._lockstep,
             )
+
+        if orders.halt and self._pipeline is not None:
+            self._pipeline.halt()
 
     def _step(self, pipeline: Pipeline) -> None:
         try:

@@ -77,6 +77,7 @@ class Pipeline:
         self._inserting: deque[RolloutInfo] = deque()
         self._batches_taken = 0
         self._queued = 0
+        self._halted = False
         self._of_shard, self._of_learner = Calls(), Calls()
         self._recount()
 
@@ -92,7 +93,7 @@ class Pipeline:
           ShardError, LearnerError: begin another pipeline.
           RuntimeError: a rollout actor failed too often.
         """
-        if not self._recounting:
+        if not self._recounting and not self._halted:
             self._ask_for_updates()
             self._ask_for_rollouts()
         for ref in self._wait(self._rollouts.pending(), self._lockstep.wait_s(timeout_s)):
@@ -102,9 +103,19 @@ class Pipeline:
             if calls.silent_s() > self._answer_timeout_s:
                 raise failure(f"no answer for {self._answer_timeout_s:g} s")
 
-    def finish_updates(self, limit_s: float) -> None:
-        """Wait for the updates in flight, and begin no more; LearnerError if that takes longer than `limit_s`."""
+    def halt(self) -> None:
+        """Begin nothing more, not even with other ranks."""
+        self._halted = True
+
+    def finish_updates(self, last: int, limit_s: float) -> None:
+        """Begin nothing more but, without batches, the updates up to `last`, and wait until all have ended.
+
+        Raises:
+          ShardError, LearnerError: one has failed, or this took longer than `limit_s`.
+        """
         give_up = time.monotonic() + limit_s
+        while self.updates_begun < last:
+            self._ask_for_update(None)
         while self._of_shard.oldest() or self._of_learner.oldest():
             if time.monotonic() >= give_up:
                 raise LearnerError(f"the updates in flight did not end within {limit_s:.0f} s")

@@ -73,12 +73,16 @@ class Supervisor:
 
     def step(self) -> None:
         """Let every feeder take a turn, and deal with what they report."""
+        self._take_turns()
+        self._snapshots.tick(self._generation.learners[0])
+        self._mend()
+
+    def _take_turns(self, *, halt: bool = False) -> None:
         for rank in self._ranks:
+            rank.orders.halt = halt
             rank.desk.begin(rank.take_orders())
         for rank in self._ranks:
             self._hear(rank)
-        self._snapshots.tick(self._generation.learners[0])
-        self._mend()
 
     def _hear(self, rank: Rank) -> None:
         try:
@@ -235,11 +239,16 @@ class Supervisor:
         return state
 
     def _finish_updates(self) -> None:
+        """End together: each update that one rank has begun needs the others."""
+        if len(self._ranks) > 1:
+            self._take_turns(halt=True)
+        last = max(rank.last.updates_begun for rank in self._ranks)
         for rank in self._ranks:
-            try:
-                self._note(rank, rank.desk.finish(_FINISH_S))
-            except FeederError as error:
-                log.warning("feeder %d is lost at the end of the run: %s", rank.index, error)
+            rank.desk.begin_finish(last, _FINISH_S)
+        for rank in self._ranks:
+            self._hear(rank)
+            if failed := rank.feeder_failure or rank.failure:
+                log.warning("rank %d is lost at the end of the run: %s", rank.index, failed)
 
     def _settled(self, state: State | None) -> State | None:
         """`state`, which the run's counters agree with from here on."""

@@ -96,12 +96,12 @@ def test_a_learner_that_stands_still_is_not_waited_for_for_ever_and_a_dead_one_i
     os.kill(pid, signal.SIGSTOP)
     rig.step_until(lambda: rig.pipeline.updates_in_flight == 2)
     with pytest.raises(LearnerError, match="the updates in flight did not end within 1 s"):
-        rig.pipeline.finish_updates(1.0)
+        rig.pipeline.finish_updates(0, 1.0)
     with pytest.raises(LearnerError, match="no answer for 5 s"):
         rig.step_until(lambda: False)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(LearnerError, match=r"^it died [^\n]*$"):
-        rig.pipeline.finish_updates(20.0)
+        rig.pipeline.finish_updates(0, 20.0)
 
 
 def test_a_dead_replay_actor_is_named_whatever_was_asked_of_others(rig):
