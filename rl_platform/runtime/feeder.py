@@ -102,7 +102,7 @@ class Feeder:
         return self._reported()
 
     def finish(self, last_update: int, limit_s: float) -> Report:
-        """Take part in the updates up to `last_update`, begin nothing else, and wait at most `limit_s` for their end."""
+        """Take part in the updates up to `last_update`, begin nothing else, wait at most `limit_s` for their end."""
         if self._pipeline is not None:
             try:
                 self._pipeline.finish_updates(last_update, limit_s)
