@@ -23,6 +23,7 @@ REQUIREMENTS = [
 ]
 
 DEVELOPMENT = [
+    "psutil>=5.9",  # tests and benchmarks look at the processes of a run
     "pytest>=9,<10",
     "pytest-timeout>=2.3,<3",
     "pytest-xdist>=3.6,<4",
