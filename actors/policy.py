@@ -1,6 +1,7 @@
 """The policy of a rollout worker: NumPy in, NumPy out, a PyTorch network between."""
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -19,10 +20,12 @@ class TorchPolicy:
       model: as `models.actor_critic.ActorCritic`, in float32; owned from here on.
       generator: of sampled actions, on `device`.
       precision: the encoder's dtype. Weights are converted once a version, not once a call.
+      features: from embeddings [N, E] to what unrolls keep of them [N, F]; None: nothing.
     """
 
     def __init__(self, model: nn.Module, distribution: ActionDistribution, generator: torch.Generator, *,
-                 precision: torch.dtype, device: torch.device | str = "cpu"):  # fmt: skip
+                 precision: torch.dtype, device: torch.device | str = "cpu",
+                 features: Callable[[Tensor], Tensor] | None = None):  # fmt: skip
         self.version = -1
         self._device = torch.device(device)
         self._model = model.to(self._device).requires_grad_(False)
@@ -30,6 +33,7 @@ class TorchPolicy:
         self._acting = self._model if precision == torch.float32 else _converted(self._model, precision)
         self._distribution = distribution
         self._generator = generator
+        self._features = features or _nothing
 
     def load(self, weights: Weights) -> None:
         """Take over new weights; does nothing when the version is the present one."""
@@ -53,11 +57,17 @@ class TorchPolicy:
         output = self._acting(self._tensor(observation)[None], self._tensor(is_first)[None], self._tensor(memory))
         params, values = output.params[0], output.values[0]
         action = self._distribution.mode(params) if greedy else self._distribution.sample(params, self._generator)
-        return PolicyStep(*(tensor.cpu().numpy() for tensor in (action, params, values, output.memory)))
+        features = self._features(output.embedding[0])
+        return PolicyStep(*(tensor.cpu().numpy() for tensor in (action, params, values, features, output.memory)))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         # PyTorch wants writable memory without negative strides; an array that has it is not copied.
         return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)
+
+
+def _nothing(embedding: Tensor) -> Tensor:
+    """[N, E] → [N, 0]."""
+    return embedding[:, :0].half()
 
 
 def _converted(model: nn.Module, precision: torch.dtype) -> nn.Module:

@@ -17,7 +17,7 @@ class RolloutWorker:
     """
 
     def __init__(self, env: VectorEnv, policy: Policy, *, unroll_length: int, num_params: int, num_values: int,
-                 actor: int, incarnation: int, task: np.ndarray):  # fmt: skip
+                 num_features: int = 0, actor: int, incarnation: int, task: np.ndarray):  # fmt: skip
         self._env = env
         self._policy = policy
         self._length = unroll_length
@@ -26,7 +26,7 @@ class RolloutWorker:
         self._episodes = EpisodeStatistics(env.num_envs, task)
         self._memory = policy.initial_memory(env.num_envs)
         self._builder = UnrollBuilder(env.spec, unroll_length=unroll_length, num_envs=env.num_envs,
-                                      num_params=num_params, num_values=num_values,
+                                      num_params=num_params, num_values=num_values, num_features=num_features,
                                       memory_size=self._memory.shape[1], task=task)  # fmt: skip
         self._observation = env.reset()
         self._is_first = np.ones(env.num_envs, bool)

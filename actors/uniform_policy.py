@@ -29,4 +29,5 @@ class UniformPolicy:
         num_envs = len(observation)
         action = self._random.integers(self._num_actions, size=num_envs)
         behaviour = np.zeros((num_envs, self._num_actions), np.float32)
-        return PolicyStep(action, behaviour, np.zeros((num_envs, 1), np.float32), memory)
+        return PolicyStep(action, behaviour, np.zeros((num_envs, 1), np.float32), np.zeros((num_envs, 0), np.float16),
+                          memory)  # fmt: skip

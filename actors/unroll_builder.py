@@ -15,7 +15,7 @@ class UnrollBuilder:
     """
 
     def __init__(self, spec: EnvSpec, *, unroll_length: int, num_envs: int, num_params: int, num_values: int,
-                 memory_size: int, task: np.ndarray):  # fmt: skip
+                 num_features: int, memory_size: int, task: np.ndarray):  # fmt: skip
         steps, envs = unroll_length, num_envs
         self._stack = spec.frame_stack
         self.trajectory = Trajectory(
@@ -28,6 +28,7 @@ class UnrollBuilder:
             valid=np.zeros((steps, envs), bool),
             behaviour=np.zeros((steps, envs, num_params), np.float32),
             value=np.zeros((steps, envs, num_values), np.float32),
+            features=np.zeros((steps, envs, num_features), np.float16),
             memory=np.zeros((envs, memory_size), np.float32),
             previous_action=np.zeros(envs, np.int64),
             previous_reward=np.zeros(envs, np.float32),
@@ -52,6 +53,7 @@ class UnrollBuilder:
         """Write the transition at `time`: what was chosen, and what came of it."""
         rows = self.trajectory
         rows.action[time], rows.behaviour[time], rows.value[time] = choice.action, choice.behaviour, choice.value
+        rows.features[time] = choice.features
         rows.reward[time], rows.valid[time] = step.reward, step.valid
         rows.terminated[time], rows.truncated[time] = step.terminated, step.truncated
         rows.is_first[time + 1] = step.is_first

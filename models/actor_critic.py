@@ -13,6 +13,8 @@ class ModelOutput(NamedTuple):
     """[T, B, P] float32: parameters of the action distribution."""
     values: Tensor
     """[T, B, H] float32."""
+    embedding: Tensor
+    """[T, B, E] float32: what both heads read."""
     memory: Tensor
     """[B, M] after the last time."""
 
@@ -39,11 +41,11 @@ class ActorCritic(nn.Module):
 
     def forward(self, observation: Tensor, is_first: Tensor, memory: Tensor) -> ModelOutput:
         """observation [T, B, …], is_first [T, B] bool (memory restarts there), memory [B, M] before time 0."""
-        features = self.encoder(observation.flatten(0, 1)).to(self.policy.weight.dtype)
-        with torch.autocast(features.device.type, enabled=False):
-            params, values = self.policy(features), self.value(features)
+        embedding = self.encoder(observation.flatten(0, 1)).to(self.policy.weight.dtype)
+        with torch.autocast(embedding.device.type, enabled=False):
+            params, values = self.policy(embedding), self.value(embedding)
         shape = (*is_first.shape, -1)
-        return ModelOutput(params.view(shape), values.view(shape), memory)
+        return ModelOutput(params.view(shape), values.view(shape), embedding.view(shape), memory)
 
 
 def _head(inputs: int, outputs: int, *, gain: float) -> nn.Linear:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from replay.queue import QueueSource
-from rl_platform.core.types import Batch, ShardStatus, Unroll
+from rl_platform.core.types import Batch, ShardStatus, Unroll, Weights
 
 
 class ReplayShard:
@@ -26,7 +26,7 @@ class ReplayShard:
         self._queue.insert(unroll)
         return self.status()
 
-    def next_batch(self, learner_version: int) -> Batch | None:
+    def next_batch(self, learner_version: int, weights: Weights | None = None) -> Batch | None:
         """The next batch for a learner that will be at `learner_version` when it uses it; None if too little waits."""
         taken = self._queue.take(self._batch_columns, learner_version)
         if taken is None:
@@ -34,10 +34,11 @@ class ReplayShard:
         steps, versions = taken
         env_steps, self._env_steps = self._env_steps, 0
         online = np.ones(self._batch_columns, bool)
-        return Batch(steps, versions, online, env_steps, self._queue.take_dropped())
+        return Batch(steps, versions, online, env_steps, self._queue.take_dropped(),
+                     uses=np.ones(self._batch_columns, np.int32), metrics={})  # fmt: skip
 
     def status(self) -> ShardStatus:
         """How much waits."""
         waiting = len(self._queue)
-        return ShardStatus(waiting // self._batch_columns, waiting, self._queue.capacity, self._env_steps,
-                           self._arrived)  # fmt: skip
+        return ShardStatus(waiting // self._batch_columns, waiting, self._queue.capacity, self._batch_columns,
+                           self._env_steps, self._arrived)  # fmt: skip

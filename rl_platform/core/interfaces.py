@@ -49,7 +49,7 @@ class VectorEnv(Protocol):
         """Start every environment; returns observations [N, …], all of them first ones."""
 
     def step(self, action: np.ndarray) -> StepResult:
-        """Apply actions [N]."""
+        """Apply actions [N] or [N, A]."""
 
     def where(self) -> str:
         """What is being stepped right now, for a message about a hang (callable from another thread)."""
@@ -62,9 +62,15 @@ class PolicyStep(NamedTuple):
     """Actions for N environments and what the learner needs to know about how they were drawn."""
 
     action: np.ndarray
+    """[N] int64, or [N, A] float32."""
     behaviour: np.ndarray
+    """[N, P] float32."""
     value: np.ndarray
+    """[N, H] float32."""
+    features: np.ndarray
+    """[N, F] float16."""
     memory: np.ndarray
+    """[N, M] float32, after this step."""
 
 
 class Policy(Protocol):
@@ -98,7 +104,8 @@ class Shard(Protocol):
 
     def insert(self, unroll: Unroll) -> ShardStatus: ...
 
-    def next_batch(self, learner_version: int) -> Batch | None: ...
+    def next_batch(self, learner_version: int, weights: Weights | None = None) -> Batch | None:
+        """A batch for that version; None if too little waits. `weights` are the newest known, for those who compare."""
 
     def status(self) -> ShardStatus: ...
 

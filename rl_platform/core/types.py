@@ -1,9 +1,11 @@
 """The records that travel: what rollout workers produce, what replay stores, what the learner consumes.
 
 Shapes: T steps of an unroll, N environments of a worker, B columns of a batch, S stacked frames (1: no stacking),
-P distribution parameters, H value heads, M memory size (0: no memory). A *column* is one environment's T steps.
+A numbers of a continuous action, P distribution parameters, H value heads, M memory size (0: no memory), F features
+(0: none are kept). A *column* is one environment's T steps.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +24,7 @@ class Trajectory(NamedTuple):
     is_first: np.ndarray
     """[T+1, N] bool: this observation starts an episode."""
     action: np.ndarray
-    """[T, N] int64."""
+    """[T, N] int64, or [T, N, A] float32 where actions are continuous."""
     reward: np.ndarray
     """[T, N] float32, raw (neither clipped nor scaled)."""
     terminated: np.ndarray
@@ -35,10 +37,12 @@ class Trajectory(NamedTuple):
     """[T, N, P] float32: parameters of the distribution that the action was drawn from."""
     value: np.ndarray
     """[T, N, H] float32: the behaviour network's values."""
+    features: np.ndarray
+    """[T, N, F] float16: what the behaviour network saw, for replay sources that ask how much that has changed."""
     memory: np.ndarray
     """[N, M] float32: memory state before time 0."""
     previous_action: np.ndarray
-    """[N] int64: the action before time 0 (0 at an episode's start)."""
+    """[N] int64 or [N, A] float32: the action before time 0 (0 at an episode's start)."""
     previous_reward: np.ndarray
     """[N] float32: the raw reward before time 0 (0 at an episode's start)."""
     task: np.ndarray
@@ -101,6 +105,10 @@ class Batch(NamedTuple):
     """Valid transitions that reached this shard since the batch before; committed with this update."""
     columns_dropped: int
     """Columns dropped since the batch before: stale, or pushed out of a full queue."""
+    uses: np.ndarray
+    """[B] int32: how many batches a column has been in, this one included."""
+    metrics: Mapping[str, float]
+    """What the replay sources say of themselves."""
 
 
 class ShardStatus(NamedTuple):
@@ -112,6 +120,8 @@ class ShardStatus(NamedTuple):
     """Columns waiting in the queue."""
     capacity: int
     """Columns that the queue can hold."""
+    batch_columns: int
+    """Columns that the next batch will take from the queue."""
     env_steps: int = 0
     """Valid transitions that reached the shard since the last batch: not committed yet."""
     arrived: int = 0

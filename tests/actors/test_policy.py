@@ -1,5 +1,7 @@
 """The policy of a rollout worker: what it says, takes over and remembers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -27,8 +29,8 @@ def weights(seed: int, version: int) -> Weights:
     return Weights(version, FlatParameters(network).numpy())
 
 
-def policy(*, precision: torch.dtype = torch.float32, seed: int = 0) -> TorchPolicy:
-    return TorchPolicy(model(99), Categorical(6), torch.Generator().manual_seed(seed), precision=precision)
+def policy(*, precision: torch.dtype = torch.float32, seed: int = 0, **settings: Any) -> TorchPolicy:
+    return TorchPolicy(model(99), Categorical(6), torch.Generator().manual_seed(seed), precision=precision, **settings)
 
 
 def observations() -> np.ndarray:
@@ -47,8 +49,17 @@ def test_step_has_the_stated_shapes_and_dtypes():
         ((NUM_ENVS,), "int64"),
         ((NUM_ENVS, 6), "float32"),
         ((NUM_ENVS, 1), "float32"),
+        ((NUM_ENVS, 0), "float16"),
         ((NUM_ENVS, 0), "float32"),
     ]
+
+
+def test_features_are_made_from_the_embedding():
+    acting = policy(features=lambda embedding: embedding[:, :3].half())
+    acting.load(weights(1, 0))
+    step = act(acting, observations())
+    assert (step.features.shape, step.features.dtype.name) == ((NUM_ENVS, 3), "float16")
+    assert np.ptp(step.features) > 0
 
 
 def test_bf16_stays_close_to_fp32():

@@ -32,14 +32,15 @@ def _as_batch(steps: Trajectory) -> Batch:
     arrays = {name: array if name in PER_COLUMN else array.swapaxes(0, 1) for name, array in steps._asdict().items()}
     columns = Trajectory(**{name: array.copy() for name, array in arrays.items()})
     count = len(columns.valid)
-    return Batch(columns, np.zeros(count, np.int64), np.ones(count, bool), int(columns.valid.sum()), 1)
+    return Batch(columns, np.zeros(count, np.int64), np.ones(count, bool), int(columns.valid.sum()), 1,
+                 np.ones(count, np.int32), {})  # fmt: skip
 
 
 def part(batch: Batch, columns: slice) -> Batch:
     """Some columns of a batch, and their env steps."""
     steps = Trajectory(*(array[columns] for array in batch.steps))
     return batch._replace(steps=steps, weight_version=batch.weight_version[columns], online=batch.online[columns],
-                          env_steps=int(steps.valid.sum()))  # fmt: skip
+                          uses=batch.uses[columns], env_steps=int(steps.valid.sum()))  # fmt: skip
 
 
 def invalid(batch: Batch, *, after: int) -> Batch:
@@ -57,6 +58,7 @@ def joined(parts: Parts) -> Batch:
         steps=steps,
         weight_version=np.concatenate([batch.weight_version for batch in present]),
         online=np.concatenate([batch.online for batch in present]),
+        uses=np.concatenate([batch.uses for batch in present]),
         env_steps=sum(batch.env_steps for batch in present),
     )
 

@@ -59,7 +59,8 @@ class InOneDtype(nn.Module):
     def forward(self, observation: Tensor, is_first: Tensor, memory: Tensor) -> ModelOutput:
         features = self.network.encoder(observation.flatten(0, 1))
         shape = (*is_first.shape, -1)
-        return ModelOutput(self.network.policy(features).view(shape), self.network.value(features).view(shape), memory)
+        return ModelOutput(self.network.policy(features).view(shape), self.network.value(features).view(shape),
+                           features.view(shape), memory)  # fmt: skip
 
 
 def make_learner(case: Case = CASE, ranks: Ranks = ONE_RANK) -> Learner:

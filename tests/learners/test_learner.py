@@ -55,6 +55,7 @@ def batch(spec: EnvSpec = VECTORS, seed: int = 0, **replaced: np.ndarray) -> Bat
         valid=np.ones((COLUMNS, STEPS), bool),
         behaviour=np.zeros((COLUMNS, STEPS, 2), np.float32),
         value=np.zeros((COLUMNS, STEPS, 1), np.float32),
+        features=np.zeros((COLUMNS, STEPS, 0), np.float16),
         memory=np.zeros((COLUMNS, 0), np.float32),
         previous_action=np.zeros(COLUMNS, np.int64),
         previous_reward=np.zeros(COLUMNS, np.float32),
@@ -62,7 +63,8 @@ def batch(spec: EnvSpec = VECTORS, seed: int = 0, **replaced: np.ndarray) -> Bat
     )._replace(**replaced)
     for array in steps:
         array.flags.writeable = False
-    return Batch(steps, np.zeros(COLUMNS, np.int64), np.ones(COLUMNS, bool), STEPS * COLUMNS, 3)
+    return Batch(steps, np.zeros(COLUMNS, np.int64), np.ones(COLUMNS, bool), STEPS * COLUMNS, 3,
+                 np.ones(COLUMNS, np.int32), {})  # fmt: skip
 
 
 def changed(array: np.ndarray, value: float, *, at: tuple[int, int] = (2, 3)) -> np.ndarray:

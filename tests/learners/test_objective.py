@@ -26,6 +26,7 @@ def steps(**replaced: torch.Tensor) -> Trajectory:
         valid=torch.ones(3, 1, dtype=torch.bool),
         behaviour=torch.log(torch.tensor([[[0.4, 0.6]], [[0.4, 0.6]], [[0.8, 0.2]]])),
         value=nothing,
+        features=nothing,
         memory=nothing,
         previous_action=nothing,
         previous_reward=nothing,

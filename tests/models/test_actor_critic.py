@@ -32,7 +32,7 @@ def test_output_is_float32_of_the_stated_shapes(environment: EnvSpec, encoder: d
     model = build_actor_critic(environment, encoder=encoder, num_value_heads=2, seed=0)
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         output = model(*inputs(environment, 3, 2))
-    assert [tuple(tensor.shape) for tensor in output] == [(3, 2, 6), (3, 2, 2), (2, 0)]
+    assert [tuple(tensor.shape) for tensor in output] == [(3, 2, 6), (3, 2, 2), (3, 2, model.encoder.embedding), (2, 0)]
     assert {tensor.dtype for tensor in output} == {torch.float32}
 
 

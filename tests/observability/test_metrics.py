@@ -34,8 +34,8 @@ def test_a_literal_row():
     clock = SetClock(100.0)
     statistics = RunStatistics(frame_skip=4, clock=clock)
     statistics.add_rollout(rollout(Episode(-21.0, 800, 0), Episode(-19.0, 1000, 0), faults=("env 3 raised",)))
-    statistics.add_shard(ShardStatus(ready=1, columns=32, capacity=128))
-    statistics.add_shard(ShardStatus(ready=2, columns=64, capacity=128))
+    statistics.add_shard(ShardStatus(ready=1, columns=32, capacity=128, batch_columns=32))
+    statistics.add_shard(ShardStatus(ready=2, columns=64, capacity=128, batch_columns=32))
     clock.now_s = 104.0
     statistics.add_update(update(1, 640, loss__policy=2.0, policy_lag_mean=1.0))
     clock.now_s = 106.0

@@ -24,6 +24,7 @@ def unroll(first_column: int, num_columns: int, *, version: int = 0, steps: int 
         valid=valid,
         behaviour=rows[..., None].astype(np.float32),
         value=rows[..., None].astype(np.float32),
+        features=rows[..., None].astype(np.float16),
         memory=number[:, None].astype(np.float32),
         previous_action=number.astype(np.int64),
         previous_reward=number.astype(np.float32),

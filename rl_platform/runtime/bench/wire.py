@@ -30,8 +30,8 @@ def measure_wire(config: Config) -> Wire:
     spec = build.env_spec(config)
     unroll, batch = recorded(config, spec)
     return Wire(
-        rollout_to_replay=stored_bytes(unroll) / unroll.steps.action.size,
-        replay_to_learner=stored_bytes(batch) / batch.steps.action.size,
+        rollout_to_replay=stored_bytes(unroll) / unroll.steps.valid.size,
+        replay_to_learner=stored_bytes(batch) / batch.steps.valid.size,
         bound=_bound(spec, config.actors.unroll_length),
     )
 
