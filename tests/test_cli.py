@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rl_platform.cli import main
+from tests.refusals import assert_refused
 
 CARTPOLE = ["train", "classic/cartpole_impala", "--logging.progress=off"]
 
@@ -47,17 +48,7 @@ def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
 )
 def test_a_mistake_is_answered_with_one_line_and_status_2(capsys, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
-    try:
-        status = main(arguments)
-    except SystemExit as exit_:
-        status = exit_.code
-    shown = capsys.readouterr()
-    assert status == 2
-    assert shown.out == ""
-    assert shown.err.count("\n") == 1, shown.err
-    assert shown.err.startswith("rl-platform")
-    for word in words:
-        assert word in shown.err
+    assert_refused(capsys, arguments, words)
     assert list(tmp_path.iterdir()) == []
 
 

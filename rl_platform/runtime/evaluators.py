@@ -96,9 +96,7 @@ class ThreadEvaluator:
     def begin(self, state: State, plan: Plan) -> None:
         self._outcome, self._given_up = Future(), threading.Event()
         games = partial(play_games, self._config, state, plan, given_up=self._given_up.is_set)
-        self._thread = threading.Thread(
-            target=_settle, args=(self._outcome, games), name="evaluation", daemon=True
-        )  # fmt: skip
+        self._thread = threading.Thread(target=_settle, args=(self._outcome, games), name="evaluation", daemon=True)
         self._thread.start()
 
     def finished(self, wait_s: float = 0.0) -> bool:

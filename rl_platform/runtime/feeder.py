@@ -146,7 +146,6 @@ class Feeder:
                 answer_timeout_s=self._settings.answer_timeout_s,
                 lockstep=self._lockstep,
             )
-
         if orders.halt and self._pipeline is not None:
             self._pipeline.halt()
 

@@ -1,9 +1,9 @@
 """The pipeline of one learner rank: references from rollout actors to the shard to the learner, and weights back.
 
 collect ─(info)─► pipeline        No image passes through here: the pipeline sees small records and references.
-   └────(unroll reference)──► insert ─(status)─► pipeline
-                              next_batch ─(batch reference)─► update ─(info)─► pipeline
-                                                                 └──(weights reference)──► next collect
+   └────(unroll reference)──► exchange ─(status)─► pipeline
+                                 └──(batch reference)──► update ─(info)─► pipeline
+                                                            └──(weights reference)──► next collect
 """
 
 import time
@@ -33,6 +33,15 @@ class Listener(Protocol):
 
     def add_lost(self, env_steps: int) -> None:
         """An unroll with so many env steps was lost between its actor and the shard."""
+
+
+class _Exchange(NamedTuple):
+    """One call of the shard: unrolls in, and a batch out or not."""
+
+    infos: tuple[RolloutInfo, ...]
+    unrolls: tuple[ray.ObjectRef, ...]
+    growth: int
+    """Columns that it adds to the queue."""
 
 
 class Stations(NamedTuple):
@@ -74,9 +83,10 @@ class Pipeline:
         self._lockstep = lockstep
         self.updates_begun = self._version
         self.updates_in_flight = 0
-        self._inserting: deque[RolloutInfo] = deque()
-        self._batches_taken = 0
+        self._held: list[tuple[RolloutInfo, ray.ObjectRef]] = []
+        self._exchanging: deque[_Exchange] = deque()
         self._queued = 0
+        self._batch_columns = throttle.batch_columns
         self._halted = False
         self._of_shard, self._of_learner = Calls(), Calls()
         self._recount()
@@ -84,7 +94,7 @@ class Pipeline:
     @property
     def unrolls_in_flight(self) -> int:
         """Unrolls asked for that have not reached the shard yet."""
-        return self._rollouts.in_flight + len(self._inserting)
+        return self._rollouts.in_flight + len(self._held) + sum(len(e.infos) for e in self._exchanging)
 
     def step(self, timeout_s: float) -> None:
         """Hand out work, wait for the next thing to finish (at most `timeout_s`), and deal with it.
@@ -114,6 +124,7 @@ class Pipeline:
           ShardError, LearnerError: one has failed, or this took longer than `limit_s`.
         """
         give_up = time.monotonic() + limit_s
+        self._hand_over()
         while self.updates_begun < last:
             self._ask_for_update(None)
         while self._of_shard.oldest() or self._of_learner.oldest():
@@ -130,9 +141,10 @@ class Pipeline:
                     break
                 with suppress(ShardError, LearnerError):
                     calls.handle_oldest()
-        for info in self._inserting:
+        for info in (*(info for e in self._exchanging for info in e.infos), *(info for info, _ in self._held)):
             self._lose(info)
-        self._inserting.clear()
+        self._exchanging.clear()
+        self._held.clear()
 
     def _wait(self, rollouts: list[ray.ObjectRef], timeout_s: float) -> list[ray.ObjectRef]:
         """Wait until something is done, and deal with it; an unroll that is done is returned instead."""
@@ -152,7 +164,8 @@ class Pipeline:
 
     def _ask_for_rollouts(self) -> None:
         for actor in self._rollouts.free():
-            columns = self._queued + self.unrolls_in_flight * self._throttle.unroll_columns
+            on_the_way = self._rollouts.in_flight + len(self._held)
+            columns = self._queued + on_the_way * self._throttle.unroll_columns
             if not self._throttle.may_collect(columns_ahead=columns, updates_begun=self.updates_begun,
                                               weight_version=self._version):  # fmt: skip
                 return
@@ -160,15 +173,38 @@ class Pipeline:
 
     def _ask_for_updates(self) -> None:
         while self.updates_in_flight < self._batches_ahead:
-            if self._queued >= self._throttle.batch_columns:
+            if self._queued + self._held_columns >= self._batch_columns:
                 self._lockstep.has_batch()
-                self._ask_for_update(self._shard.next_batch.remote(self.updates_begun))
-                self._batches_taken += 1
-                self._queued -= self._throttle.batch_columns
+                self._ask_for_update(self._exchange(self.updates_begun))
             elif self._lockstep.must_join(self.updates_begun):
                 self._ask_for_update(None)
             else:
                 return
+        if self._held_columns >= self._batch_columns:  # the learner is behind: the shard's limits are what counts
+            self._hand_over()
+
+    @property
+    def _held_columns(self) -> int:
+        return len(self._held) * self._throttle.unroll_columns
+
+    def _hand_over(self) -> None:
+        if self._held:
+            self._exchange(None)
+
+    def _exchange(self, version: int | None) -> ray.ObjectRef:
+        """Hand the unrolls held over to the shard, and ask for a batch for that version of the learner unless None."""
+        held, self._held = self._held, []
+        return self._send(tuple(info for info, _ in held), tuple(unroll for _, unroll in held), version)
+
+    def _send(self, infos: tuple[RolloutInfo, ...], unrolls: tuple[ray.ObjectRef, ...],
+              version: int | None) -> ray.ObjectRef:  # fmt: skip
+        status, batch = self._shard.exchange.remote(version, *unrolls)
+        taken = 0 if version is None else self._batch_columns
+        exchange = _Exchange(infos, unrolls, len(unrolls) * self._throttle.unroll_columns - taken)
+        self._exchanging.append(exchange)
+        self._queued += exchange.growth
+        self._of_shard.add(status, self._on_exchange)
+        return batch
 
     def _ask_for_update(self, batch: ray.ObjectRef | None) -> None:
         info, weights = self._learner.update.remote(batch)
@@ -183,44 +219,51 @@ class Pipeline:
             return
         info, unroll = result
         self._listener.add_rollout(info)
-        self._inserting.append(info)
-        taken = self._batches_taken
-        self._of_shard.add(self._shard.insert.remote(unroll), lambda ref: self._on_insert(ref, taken))
+        self._held.append((info, unroll))
 
-    def _on_insert(self, ref: ray.ObjectRef, batches_taken_before: int) -> None:
-        info = self._inserting.popleft()
+    def _on_exchange(self, ref: ray.ObjectRef) -> None:
+        exchange = self._exchanging.popleft()
         try:
             status: ShardStatus = ray.get(ref)
         except RayError as error:
-            self._lose(info)
-            if isinstance(error, ObjectLostError):  # a node went away with the unroll; the shard is well
-                return
+            self._on_failed_exchange(exchange, error)
+        else:
+            self._on_status(status)
+
+    def _on_failed_exchange(self, exchange: _Exchange, error: RayError) -> None:
+        """If a node went away with an unroll, the call was never made, and the shard is well."""
+        if len(exchange.infos) > 1 and isinstance(error, ObjectLostError):
+            for info, unroll in zip(exchange.infos, exchange.unrolls, strict=True):
+                self._send((info,), (unroll,), None)
+        else:
+            for info in exchange.infos:
+                self._lose(info)
+        if not isinstance(error, ObjectLostError):
             raise ShardError(reason(error)) from error
-        self._on_status(status, batches_taken_before)
+        self._recount()
 
     def _lose(self, info: RolloutInfo) -> None:
         """An unroll was lost on its way to the shard."""
         self._rollouts.unrolls_lost += 1
         self._listener.add_lost(info.env_steps)
 
-    def _on_status(self, status: ShardStatus, batches_taken_before: int) -> None:
+    def _on_status(self, status: ShardStatus) -> None:
         self._listener.add_shard(status)
-        taken_since = self._batches_taken - batches_taken_before
-        self._queued = status.columns - taken_since * self._throttle.batch_columns
+        self._batch_columns = status.batch_columns
+        self._queued = status.columns + sum(exchange.growth for exchange in self._exchanging)
 
     def _recount(self) -> None:
         """Ask how much waits in the shard, and hand out no work before it is known."""
         self._recounting = True
-        taken = self._batches_taken
 
         def on_status(ref: ray.ObjectRef) -> None:
             self._recounting = False
-            self._on_status(_from_shard(ref), taken)
+            self._on_status(_from_shard(ref))
 
         self._of_shard.add(self._shard.status.remote(), on_status)
 
     def _on_update(self, ref: ray.ObjectRef, weights: ray.ObjectRef, promised: bool) -> None:
-        """`promised` a batch: if too many of its columns had gone stale, fewer wait than were counted."""
+        """`promised` a batch: if it was lost, or too many columns had gone stale, fewer wait than were counted."""
         self.updates_in_flight -= 1
         info = _from_learner(ref)
         if promised and (info is None or not info.had_batch):
@@ -241,9 +284,10 @@ def _from_shard(ref: ray.ObjectRef) -> ShardStatus:
 
 
 def _from_learner(ref: ray.ObjectRef) -> UpdateInfo | None:
-    """What the learner says of an update; it was never begun if its batch is lost, which is the shard's failure."""
+    """What the learner says of an update; None if it was never begun, because its batch is lost."""
     try:
         return ray.get(ref)
     except RayError as error:
-        failure = ShardError if "input arguments" in str(error) else LearnerError
-        raise failure(reason(error)) from error
+        if "input arguments" in str(error):
+            return None
+        raise LearnerError(reason(error)) from error

@@ -65,14 +65,16 @@ class ReplayActor:
     def __init__(self, make_shard: Callable[[], ReplayShard]):
         self._shard = make_shard()
 
-    def insert(self, unroll: Unroll) -> ShardStatus:
-        return self._shard.insert(unroll)
-
     def status(self) -> ShardStatus:
         return self._shard.status()
 
-    def next_batch(self, learner_version: int) -> Batch | None:
-        return self._shard.next_batch(learner_version)
+    @ray.method(num_returns=2)
+    def exchange(self, learner_version: int | None, *unrolls: Unroll) -> tuple[ShardStatus, Batch | None]:
+        """Take unrolls in; give a batch for that version out, if one is asked for and can be had."""
+        for unroll in unrolls:
+            self._shard.insert(unroll)
+        batch = None if learner_version is None else self._shard.next_batch(learner_version)
+        return self._shard.status(), batch
 
 
 class Seat(NamedTuple):

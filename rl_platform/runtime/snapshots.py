@@ -8,11 +8,6 @@ import ray
 from ray.exceptions import RayError
 
 from rl_platform.runtime.checkpoint import State
-from rl_platform.runtime.ray_actors import reason
-from rl_platform.runtime.run_log import log
-
-_RESCUE_S = 10.0
-"""How long the learner of a failed run may take to hand over its state."""
 
 
 class Snapshots:
@@ -50,14 +45,6 @@ class Snapshots:
         self._asked = None
         if self._deliveries:
             self._due = time.monotonic()
-
-    def rescue(self, learner: Any) -> State | None:
-        """The learner's present state if it still answers, else the newest snapshot."""
-        try:
-            return ray.get(learner.state.remote(), timeout=_RESCUE_S)
-        except RayError as error:
-            log.error("what was learned since the last snapshot is lost: the learner: %s", reason(error))
-            return self.newest
 
     def _take(self, asked: ray.ObjectRef) -> None:
         try:

@@ -29,6 +29,8 @@ from rl_platform.runtime.starting import started
 
 _FINISH_S = 60.0
 """How long the updates in flight, and the learner's last state, may take at the end of a run."""
+_RESCUE_S = 10.0
+"""How long the learner of a failed run may take to hand over its state."""
 _MARGIN_S = 10.0
 """What a learner may take to answer beyond the time that the other ranks may keep it waiting."""
 _START_S = 180.0
@@ -52,7 +54,7 @@ class Supervisor:
         self._snapshots = Snapshots(restored, every_s=config.run.snapshot_every_s)
         self._failures_in_a_row = 0
         self._newest_version = generation.begun_at().version
-        """Above every version that any update was asked for."""
+        """No update of a higher one was ever asked for."""
         self._lost_on_the_way = 0
         count = config.cluster.num_learners
         self.evaluator = crew.evaluator()
@@ -235,7 +237,8 @@ class Supervisor:
             log.error("the run ends with the last snapshot: %s", error)
             return self._settled(self._snapshots.newest)
         self._settled(state)
-        self._account()
+        if (found := self._count_lost()) is not None:
+            self._run.account(*found, self._lost_on_the_way)
         return state
 
     def _finish_updates(self) -> None:
@@ -256,27 +259,28 @@ class Supervisor:
             self._fall_back(Progress(self._newest_version, state["updates"], state["env_steps"]))
         return state
 
-    def _account(self) -> None:
-        self._count_lost()
-        try:
-            arrived, waiting = env_steps_at_shards(self._ranks)
-        except RayError as error:
-            log.warning("a replay actor is lost at the end of the run: %s", reason(error))
-        else:
-            self._run.account(arrived, waiting, self._lost_on_the_way)
+    def _count_lost(self) -> tuple[int, int] | None:
+        """Count what reached a shard, waits in none, and was not committed: exact while no update is under way.
 
-    def _count_lost(self) -> None:
-        """What reached a shard, waits in none, and was not committed. Exact while no update is under way."""
+        Returns the env steps that arrived and those that wait. None after another failure: it is counted when that
+        has been dealt with.
+        """
         try:
             arrived, waiting = env_steps_at_shards(self._ranks)
             committed = self._progress(self._ranks[0]).env_steps - self._began_at
-        except RayError:
-            return  # another failure, which will be heard of, and counted after
+        except RayError as error:
+            log.warning("env steps lost are not known now: %s", reason(error))
+            return None
         self._run.set_env_steps_lost(arrived - waiting - committed)
+        return arrived, waiting
 
     def rescue(self) -> State | None:
         """The learner's present state if it still answers, else the last snapshot."""
-        return self._settled(self._snapshots.rescue(self._generation.learners[0]))
+        try:
+            return self._settled(last_state(self._generation.learners[0], _RESCUE_S))
+        except RuntimeError as error:
+            log.error("what was learned since the last snapshot is lost: %s", error)
+            return self._settled(self._snapshots.newest)
 
     def close(self) -> None:
         """End every actor."""

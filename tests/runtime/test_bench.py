@@ -16,7 +16,6 @@ import pytest
 from rich.console import Console
 
 from configs.loader import load_config
-from rl_platform.cli import main
 from rl_platform.runtime.bench import probe
 from rl_platform.runtime.bench.accounting import Look, Pipeline, per_env_steps, used
 from rl_platform.runtime.bench.apart import run_apart
@@ -29,6 +28,7 @@ from rl_platform.runtime.bench.report import Report, show, to_json
 from rl_platform.runtime.bench.stages import StageCost, roofline
 from rl_platform.runtime.bench.wire import Wire, measure_wire, stored_bytes
 from rl_platform.runtime.errors import InputError
+from tests.refusals import assert_refused
 
 SMALL = ["--actors.envs_per_actor=4", "--actors.count=1", "--learner.batch_columns=4"]
 DURATIONS = Durations(stage_s=1.0, run_s=1.0, rounds=1)
@@ -233,16 +233,7 @@ def test_parts_are_measured_in_their_own_order():
     ],
 )
 def test_a_mistake_is_answered_with_one_line_and_status_2(capsys, arguments, words):
-    try:
-        status = main(arguments)
-    except SystemExit as exit_:
-        status = exit_.code
-    shown = capsys.readouterr()
-    assert status == 2
-    assert shown.out == ""
-    assert shown.err.count("\n") == 1, shown.err
-    for word in words:
-        assert word in shown.err
+    assert_refused(capsys, arguments, words)
 
 
 def test_a_single_core_cannot_keep_another_busy(tmp_path):

@@ -15,10 +15,10 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.loader import load_config
-from rl_platform.cli import main
 from rl_platform.observability.metrics_file import read_rows
 from rl_platform.runtime.errors import InputError
 from tests.project.tree import ROOT
+from tests.refusals import assert_refused
 from tune_experiments.trainable import RunTrial, settled_config
 
 SEARCH = """
@@ -201,12 +201,5 @@ def test_a_mistake_is_answered_with_one_line(capsys, tmp_path, monkeypatch, argu
     files = {"nothing.py": "", "broken.py": "import no_such_module", "typo.py": SEARCH.replace("discount", "discuont")}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    try:
-        status = main(arguments)
-    except SystemExit as exit_:
-        status = exit_.code
-    shown = capsys.readouterr()
-    assert (status, shown.out) == (2, "")
-    assert shown.err.count("\n") == 1, shown.err
-    assert all(word in shown.err for word in words), shown.err
+    assert_refused(capsys, arguments, words)
     assert {path.name for path in tmp_path.iterdir()} == set(files)
