@@ -22,7 +22,13 @@ REQUIREMENTS = [
     "matplotlib>=3.8,<4",
 ]
 
+MUJOCO = [
+    "gymnasium[mujoco]>=1.1,<2",
+    "mujoco>=3.1,<4",  # gymnasium names no upper bound, and another engine is another task
+]
+
 DEVELOPMENT = [
+    *MUJOCO,  # tests play its environments
     "psutil>=5.9",  # tests and benchmarks look at the processes of a run
     "pytest>=9,<10",
     "pytest-timeout>=2.3,<3",
@@ -45,6 +51,6 @@ setup(
     packages=find_packages(include=[pattern for name in SIBLINGS for pattern in (name, f"{name}.*")]),
     package_data={"configs": ["**/*.yaml"]},
     install_requires=REQUIREMENTS,
-    extras_require={"dev": DEVELOPMENT},
+    extras_require={"dev": DEVELOPMENT, "mujoco": MUJOCO},
     entry_points={"console_scripts": ["rl-platform = rl_platform.cli:main"]},
 )

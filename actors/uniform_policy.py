@@ -2,17 +2,25 @@
 
 import numpy as np
 
+from rl_platform.core.distributions import distribution_of
 from rl_platform.core.interfaces import PolicyStep
+from rl_platform.core.spec import ActionSpec
 from rl_platform.core.types import Weights
 
 
 class UniformPolicy:
-    """Draws one of `num_actions` actions, whatever it sees; knows no weights."""
+    """Draws actions whatever it sees; knows no weights.
+
+    Choices are equally likely. Numbers are uniform between their bounds, and standard normal if they lack one.
+
+    Its behaviour parameters are zeros: the distribution of its choices, but of numbers the standard normal one only.
+    """
 
     version = 0
 
-    def __init__(self, num_actions: int, seed: int):
-        self._num_actions = num_actions
+    def __init__(self, action: ActionSpec, seed: int):
+        self._action = action
+        self._num_params = distribution_of(action).num_params
         self._random = np.random.default_rng(seed)
 
     def load(self, weights: Weights) -> None:
@@ -25,9 +33,22 @@ class UniformPolicy:
     def act(
         self, observation: np.ndarray, is_first: np.ndarray, memory: np.ndarray, greedy: bool = False
     ) -> PolicyStep:
-        """Actions [N]; there is no most probable one, so `greedy` changes nothing."""
+        """Actions [N] or [N, A]; there is no most probable one, so `greedy` changes nothing."""
         num_envs = len(observation)
-        action = self._random.integers(self._num_actions, size=num_envs)
-        behaviour = np.zeros((num_envs, self._num_actions), np.float32)
-        return PolicyStep(action, behaviour, np.zeros((num_envs, 1), np.float32), np.zeros((num_envs, 0), np.float16),
-                          memory)  # fmt: skip
+        draw = {"categorical": self._choices, "gaussian": self._numbers}[self._action.kind]
+        behaviour = np.zeros((num_envs, self._num_params), np.float32)
+        return PolicyStep(draw(num_envs), behaviour, np.zeros((num_envs, 1), np.float32),
+                          np.zeros((num_envs, 0), np.float16), memory)  # fmt: skip
+
+    def _choices(self, num_envs: int) -> np.ndarray:
+        """[N] int64."""
+        return self._random.integers(self._action.size, size=num_envs)
+
+    def _numbers(self, num_envs: int) -> np.ndarray:
+        """[N, A] float32."""
+        numbers = self._random.normal(size=(num_envs, self._action.size))
+        if self._action.low is not None and self._action.high is not None:
+            low, high = np.array(self._action.low), np.array(self._action.high)
+            bounded = np.isfinite(low) & np.isfinite(high)
+            numbers[:, bounded] = self._random.uniform(low[bounded], high[bounded], (num_envs, bounded.sum()))
+        return numbers.astype(np.float32)

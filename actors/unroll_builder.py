@@ -16,12 +16,12 @@ class UnrollBuilder:
 
     def __init__(self, spec: EnvSpec, *, unroll_length: int, num_envs: int, num_params: int, num_values: int,
                  num_features: int, memory_size: int, task: np.ndarray):  # fmt: skip
-        steps, envs = unroll_length, num_envs
+        steps, envs, actions = unroll_length, num_envs, (num_envs, *spec.action.shape)
         self._stack = spec.frame_stack
         self.trajectory = Trajectory(
             observation=np.zeros((steps + spec.frame_stack, envs, *spec.frame_shape), spec.observation_dtype),
             is_first=np.zeros((steps + 1, envs), bool),
-            action=np.zeros((steps, envs), np.int64),
+            action=np.zeros((steps, *actions), spec.action.dtype),
             reward=np.zeros((steps, envs), np.float32),
             terminated=np.zeros((steps, envs), bool),
             truncated=np.zeros((steps, envs), bool),
@@ -30,11 +30,11 @@ class UnrollBuilder:
             value=np.zeros((steps, envs, num_values), np.float32),
             features=np.zeros((steps, envs, num_features), np.float16),
             memory=np.zeros((envs, memory_size), np.float32),
-            previous_action=np.zeros(envs, np.int64),
+            previous_action=np.zeros(actions, spec.action.dtype),
             previous_reward=np.zeros(envs, np.float32),
             task=task,
         )
-        self._next_action = np.zeros(envs, np.int64)
+        self._next_action = np.zeros(actions, spec.action.dtype)
         self._next_reward = np.zeros(envs, np.float32)
 
     def begin(self, observation: np.ndarray, is_first: np.ndarray, memory: np.ndarray) -> None:
@@ -46,7 +46,8 @@ class UnrollBuilder:
             rows.observation[0] = observation
         rows.is_first[0] = is_first
         rows.memory[:] = memory
-        rows.previous_action[:] = np.where(is_first, 0, self._next_action)
+        rows.previous_action[:] = self._next_action
+        rows.previous_action[is_first] = 0
         rows.previous_reward[:] = np.where(is_first, 0.0, self._next_reward)
 
     def add(self, time: int, choice: PolicyStep, step: StepResult) -> None:

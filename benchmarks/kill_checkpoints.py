@@ -161,7 +161,8 @@ def traces(root: Path) -> Iterator[str]:
 
 def learned(config: Config) -> State:
     """The state of the config's learner after its first update, which fills the optimiser's arrays."""
-    learner, shard = build.make_learner(config, build.env_spec(config)), build.make_shard(config)
+    spec = build.env_spec(config)
+    learner, shard = build.make_learner(config, spec), build.make_shard(config, spec)
     worker = build.make_worker(config, 0, 0)
     while (batch := shard.next_batch(0)) is None:
         shard.insert(worker.collect(learner.weights())[0])

@@ -1,7 +1,9 @@
 """What no single key can know: combinations of sections that make no sense, each refused with the reason."""
 
-import math
 from typing import TYPE_CHECKING
+
+from configs.method_checks import check_method
+from configs.replay_checks import check_replay
 
 if TYPE_CHECKING:
     from configs.schema import Config
@@ -10,8 +12,8 @@ if TYPE_CHECKING:
 def check_across_sections(config: "Config") -> None:
     """Raises ValueError for the first combination that cannot work; its text says how to mend it."""
     _check_encoder(config)
-    _check_replay(config)
-    _check_lag(config)
+    check_replay(config)
+    check_method(config)
     _check_cluster(config)
 
 
@@ -23,49 +25,6 @@ def _check_encoder(config: "Config") -> None:
             f"model.encoder.kind {kind} does not fit env.backend ale, which has stacks of frames; "
             "set model.encoder.kind to nature_cnn"
         )
-
-
-def _check_replay(config: "Config") -> None:
-    total = math.fsum(source.share for source in config.replay.sources)
-    if not math.isclose(total, 1.0, abs_tol=1e-6):
-        raise ValueError(f"the shares of replay.sources add up to {total:g}; they must add up to 1")
-    for index, source in enumerate(config.replay.sources):
-        needed, reason = _needed_capacity(config, source.overflow)
-        if source.capacity < needed:
-            raise ValueError(
-                f"replay.sources.{index}.capacity {source.capacity} is too small: {reason}; set it to {needed} or more"
-            )
-
-
-def _needed_capacity(config: "Config", overflow: str) -> tuple[int, str]:
-    """Columns that a queue must hold for a batch ever to form, and why.
-
-    A blocking queue takes whole unrolls only: one that holds as many columns as it can without filling a batch must
-    still have room for another unroll.
-    """
-    batch, unroll = config.learner.batch_columns, config.actors.envs_per_actor
-    if overflow == "drop_oldest":
-        return max(batch, unroll), f"a batch has {batch} columns and an unroll {unroll}"
-    return _most_without_batch(batch, unroll) + unroll, (
-        f"unrolls of {unroll} columns must fit in, with overflow block, until a batch of {batch} is full"
-    )
-
-
-def _check_lag(config: "Config") -> None:
-    """Collection waits while an unroll begun now would be too old when it is used: that must not last for ever."""
-    batch, unroll = config.learner.batch_columns, config.actors.envs_per_actor
-    lag = (_most_without_batch(batch, unroll) + unroll - 1) // batch
-    if lag > config.actors.max_policy_lag:
-        raise ValueError(
-            f"actors.max_policy_lag {config.actors.max_policy_lag} cannot be kept: the last of {unroll} columns of an "
-            f"unroll (actors.envs_per_actor) may be {lag} updates of {batch} columns (learner.batch_columns) old; "
-            f"allow {lag}, or make learner.batch_columns a multiple of actors.envs_per_actor"
-        )
-
-
-def _most_without_batch(batch: int, unroll: int) -> int:
-    """Most columns that can wait without filling a batch: what is left of whole unrolls after whole batches."""
-    return batch - math.gcd(batch, unroll)
 
 
 def _check_cluster(config: "Config") -> None:

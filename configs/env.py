@@ -59,10 +59,12 @@ class AleEnv(Section):
 
 
 class GymnasiumEnv(Section):
-    """Any environment of gymnasium's registry with vector observations and discrete actions."""
+    """Any environment of gymnasium's registry with array observations, and actions that are choices or numbers."""
 
     backend: Literal["gymnasium"] = key("gymnasium", "Who provides the environment.")
-    id: Annotated[str, AfterValidator(gymnasium_id)] = key(..., "Id in gymnasium's registry, such as CartPole-v1.")
+    id: Annotated[str, AfterValidator(gymnasium_id)] = key(
+        ..., "Id in gymnasium's registry, such as CartPole-v1, or HalfCheetah-v5 where the extra `mujoco` is installed."
+    )
     max_episode_steps: int | None = key(
         None, "An episode is truncated after this many steps; null: the id's own limit.", unit="env steps", ge=1
     )

@@ -8,6 +8,7 @@ from configs.errors import shown
 from configs.keys import Key, expectation, sections_in, tag_of, walk
 from configs.schedule import ScheduleConfig
 from configs.schema import Config
+from configs.section import Section
 
 
 def explain() -> str:
@@ -34,6 +35,8 @@ def _default(key: Key) -> str:
         return "must be given"
     if isinstance(default, ScheduleConfig):
         return f"default {default.initial:g}"
+    if isinstance(default, tuple) and default and isinstance(default[0], Section):
+        return f"default: {', '.join(tag_of(type(element)) for element in default)}"
     if sections := sections_in(key.field.annotation):
         return f"default {tag_of(type(default))}" if len(sections) > 1 else "default: those of its keys"
     if isinstance(default, str):

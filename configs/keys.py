@@ -57,7 +57,7 @@ def locate(root: type[Section], loc: Sequence[int | str]) -> Place:
     """The key that pydantic's error location means (it names the alternative after a discriminated key)."""
     place, options = Place((), None, root), (root,)
     for part in loc:
-        if len(options) > 1:
+        if len(options) > 1 and not isinstance(part, int):
             options = tuple(option for option in options if tag_of(option).endswith(f": {part}"))
         elif isinstance(part, int) or not options:
             place = place._replace(path=(*place.path, str(part)))

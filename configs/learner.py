@@ -37,6 +37,44 @@ class TermsConfig(Section):
         ScheduleConfig(initial=0.01), "Weight of the policy's entropy (a bonus): a number, or a schedule on env steps."
     )
     value: float = key(0.5, "Weight of the value loss ½(v − V)².", ge=0.0)
+    policy_cloning: float = key(
+        0.0, "Weight of KL(μ‖π) on replayed columns: stay near the policy that acted (CLEAR).", ge=0.0
+    )
+    value_cloning: float = key(
+        0.0, "Weight of (V − V_μ)² on replayed columns: stay near the values of then (CLEAR).", ge=0.0
+    )
+
+
+class RelevanceConfig(Section):
+    """Which states are learned from (LASER): those where the present policy is near enough to the one that acted."""
+
+    policy: Literal["implied", "behaviour"] = key(
+        "implied", "What π is compared with: the policy that V-trace evaluates, ∝ min(ρ̄ μ, π), or μ, which acted."
+    )
+    direction: Literal["pi_first", "tilde_first"] = key("pi_first", "KL(π‖·) or KL(·‖π).")
+    threshold: float = key(0.3, "States with a divergence of at least this are left out.", unit="nats", ge=0.0)
+
+
+class TargetConfig(Section):
+    """The target network of objective impact: what ratios are taken to, so that old batches can be used again."""
+
+    every_updates: int = key(4, "Updates from one copy to the next.", unit="updates", ge=1, le=1_000_000)
+    tau: float = key(1.0, "Part of the way that it goes to the present network at each copy; 1: all.", gt=0.0, le=1.0)
+
+
+class KlConfig(Section):
+    """KL(π̃‖π) as a loss, its weight adapted so that the divergence stays near a target."""
+
+    coefficient: float = key(1.0, "Weight at the beginning.", gt=0.0)
+    target: float = key(0.01, "Divergence below half of which the weight halves; above twice, it grows by half.",
+                        unit="nats", gt=0.0)  # fmt: skip
+
+
+class ReuseConfig(Section):
+    """Batches that are used again (the circular buffer of IMPACT)."""
+
+    batches: int = key(1, "Batches kept.", unit="batches", ge=1, le=1_000)
+    uses: int = key(1, "How often each is used.", unit="uses", ge=1, le=1_000)
 
 
 class LearnerConfig(Section):
@@ -45,6 +83,10 @@ class LearnerConfig(Section):
     batch_columns: int = key(
         32, "Columns in a batch; a column is one environment's unroll.", unit="columns", ge=1, le=65_536
     )
+    max_columns: int | None = key(
+        None, "A batch takes as many columns as are ready, up to this; null: always batch_columns.",
+        unit="columns", ge=1, le=65_536,
+    )  # fmt: skip
     discount: float = key(0.99, "Weight of the next step's value, γ.", ge=0.0, le=1.0)
     trace_decay: float = key(1.0, "λ, which shortens the trace.", ge=0.0, le=1.0)
     rho_clip: float = key(1.0, "Upper bound of the importance weight of a temporal difference, ρ̄.", gt=0.0)
@@ -57,8 +99,20 @@ class LearnerConfig(Section):
     reward_transform: Literal["clamp", "sign", "none"] = key(
         "clamp", "What the learner sees of a reward: clamped to ±1, its sign, or the reward itself."
     )
-    estimator: Literal["vtrace"] = key("vtrace", "What estimates value targets and advantages.")
-    objective: Literal["vtrace"] = key("vtrace", "What improves the policy.")
+    reward_scale: float = key(1.0, "What a reward, transformed, is multiplied with.", gt=0.0)
+    estimator: Literal["vtrace", "gae"] = key(
+        "vtrace", "What estimates value targets and advantages: V-trace, or GAE, which is for on-policy batches."
+    )
+    objective: Literal["vtrace", "ppo", "impact"] = key(
+        "vtrace", "What improves the policy: the policy gradient, PPO's clipped surrogate, or IMPACT's (APPO)."
+    )
+    clip: float = key(0.2, "Ratios further from 1 than this have no gradient (ppo, impact).", gt=0.0, lt=1.0)
+    epochs: int = key(1, "How often a batch is gone through (ppo, impact).", unit="epochs", ge=1, le=1_000)
+    minibatches: int = key(1, "Parts of a batch, one step for each (ppo, impact).", unit="steps", ge=1, le=65_536)
+    target: TargetConfig = key(TargetConfig(), "The target network (impact).")
+    kl: KlConfig | None = key(None, "Hold the policy near the target network's (impact); null: only the clip does.")
+    reuse: ReuseConfig = key(ReuseConfig(), "Batches that are used again (impact).")
+    relevance: RelevanceConfig | None = key(None, "Which states are learned from (LASER); null: all.")
     optimizer: Rmsprop | Adam = key(Rmsprop(), "What turns gradients into steps.", discriminator="kind")
     gradient_clip: float | None = key(40.0, "Upper bound of the gradient's global norm; null: none.", gt=0.0)
     terms: TermsConfig = key(TermsConfig(), "Weights of the loss terms beside the policy gradient.")

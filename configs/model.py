@@ -28,6 +28,10 @@ class ModelConfig(Section):
     """Encoder, then policy and value heads."""
 
     encoder: NatureCnn | Mlp = key(NatureCnn(), "What turns observations into features.", discriminator="kind")
+    separate_value: bool = key(False, "Give the value head an encoder of its own, built like the policy's.")
+    normalize_observations: bool = key(
+        False, "Bring vector observations to mean 0 and standard deviation 1 by running moments, clipped to ±10."
+    )
     precision: Literal["auto", "fp32", "bf16"] = key(
         "auto", "Numeric type of the network's arithmetic; auto: bf16 where the processor has it. Weights stay fp32."
     )

@@ -9,7 +9,8 @@ from configs.checks import check_across_sections
 from configs.env import AleEnv, GymnasiumEnv
 from configs.learner import LearnerConfig
 from configs.model import ModelConfig
-from configs.section import SEQUENCE, Section, key
+from configs.replay import ReplayConfig
+from configs.section import Section, key
 
 
 def _folder(template: str) -> str:
@@ -77,29 +78,6 @@ class ActorsConfig(Section):
     max_restarts_in_a_row: int = key(
         5, "A rollout actor replaced more often than this without finishing an unroll, or feeders, replay actors and "
         "learners without finishing an update, fail the run.", unit="restarts", ge=0,
-    )  # fmt: skip
-
-
-class QueueSource(Section):
-    """The on-policy queue: bounded, each column once, in order."""
-
-    kind: Literal["queue"] = key("queue", "Which source.")
-    share: float = key(1.0, "Part of each batch; the shares of all sources add up to 1.", gt=0.0, le=1.0)
-    capacity: int = key(128, "Columns that may wait.", unit="columns", ge=1, le=10_000_000)
-    overflow: Literal["block", "drop_oldest"] = key(
-        "block", "When it is full: let collection wait, or drop the oldest columns (they are counted)."
-    )
-
-
-class ReplayConfig(Section):
-    """From unrolls to batches."""
-
-    sources: tuple[QueueSource, ...] = key(
-        (QueueSource(),), "Where a batch's columns come from.", min_length=1, max_length=1, **SEQUENCE
-    )
-    prefetch: int = key(
-        2, "Batches under way at once: the learner works on one while the others are assembled and fetched.",
-        unit="batches", ge=1, le=64,
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ def random_play(config: Config) -> tuple[float, float]:
     """Mean return of the random policy, and its standard error."""
     env = build.make_env(config, derive_seeds(config.run.seed, EPISODES, "random"))
     games = Games(EPISODES, env.num_envs)
-    policy = UniformPolicy(env.spec.action.size, config.run.seed)
+    policy = UniformPolicy(env.spec.action, config.run.seed)
     deque(games.watch(play(policy, env, greedy=False)), maxlen=0)
     env.close()
     return mean_and_error(games.played)

@@ -1,42 +1,49 @@
 """The learner: batches in, weights out. Plain Python; knows nothing of where it runs."""
 
-import math
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Protocol
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from learners.gradients import GradientBlock, clip_by_norm
-from learners.objective import METRICS, Estimates, VtraceSettings, vtrace_estimates, vtrace_objective
-from learners.optimizer import FlatOptimizer, OptimizerFactory
+from learners.adaptive_kl import AdaptiveKl
+from learners.circular_buffer import CircularBuffer, Served
+from learners.gradient_step import GradientStep, mean_metrics
+from learners.minibatches import Sample, minibatches
+from learners.moments import RunningMoments
+from learners.optimizer import OptimizerFactory
 from learners.ranks import ONE_RANK, Ranks
+from learners.settings import LearnerSettings
 from learners.state import check_fits, load_arrays, named_arrays
-from learners.totals import Bookkeeping, Totals, sum_totals
+from learners.target import TargetNetwork
+from learners.terms import Coefficients
+from learners.totals import Bookkeeping, bookkeeping_counts, column_ages, read_bookkeeping
 from learners.transfer import BatchTransfer
 from rl_platform.core.distributions import ActionDistribution
 from rl_platform.core.flat import FlatParameters
 from rl_platform.core.frames import stack_frames
 from rl_platform.core.schedule import Schedule
-from rl_platform.core.types import Batch, Progress, Trajectory, UpdateInfo, Weights
+from rl_platform.core.seeding import derive_seed
+from rl_platform.core.types import Batch, Progress, UpdateInfo, Weights
 
 
-class _Outcome(NamedTuple):
-    """Of one update, the same on every rank."""
+class Stateful(Protocol):
+    """What updates change."""
 
-    applied: bool
-    skipped: bool
-    env_steps: int
-    """To be committed."""
-    metrics: dict[str, float]
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class Learner:
     """Trains a network on batches, one update each, alone or together with learners in other processes.
 
-    Every rank takes the same step, that of the ranks' columns put together: they add up what their batches count, each
-    forms the gradient of its own part, and they add up these. An update whose loss or gradient is not finite changes
-    neither parameters nor optimiser; it is counted, its env steps are committed and its version published like any
-    other's. One for which no rank has a valid transition is no step either, but does not count as skipped.
+    An update is one gradient step or several, as the settings say, and leaves one new version of the weights. Every
+    rank takes the same steps, those of the ranks' columns put together (`GradientStep`). An update with a step whose
+    loss or gradient was not finite counts as skipped: that step was not taken. Its env steps are committed and its
+    version published like any other's. One in which no rank has a transition to learn from is no step either, but does
+    not count as skipped.
 
     Args:
       model: as `models.actor_critic.ActorCritic`; owned from here on. Returns, gradients and optimiser have its dtype.
@@ -45,85 +52,123 @@ class Learner:
       gradient_clip: largest norm of the whole gradient; None: no bound.
       frame_stack: S; observations of a batch are single frames if it exceeds 1.
       precision: of the forward and backward pass; float32 leaves both in the model's dtype.
+      seed: of the shuffling, which also depends on rank and update: so it is no state, and the same after a restart.
     """
 
-    def __init__(self, model: nn.Module, distribution: ActionDistribution, settings: VtraceSettings, *,
+    def __init__(self, model: nn.Module, distribution: ActionDistribution, settings: LearnerSettings, *,
                  optimizer: OptimizerFactory, learning_rate: Schedule, entropy_weight: Schedule,
                  gradient_clip: float | None, frame_stack: int, precision: torch.dtype,
-                 device: torch.device | str = "cpu", ranks: Ranks = ONE_RANK):  # fmt: skip
-        self._device = torch.device(device)
-        self._ranks = ranks
+                 device: torch.device | str = "cpu", ranks: Ranks = ONE_RANK, seed: int = 0):  # fmt: skip
+        self._device, self._ranks, self._settings = torch.device(device), ranks, settings
         self._model = model.to(self._device)
         self._flat = FlatParameters(self._model)
-        self._gradients = GradientBlock(self._flat.vector, len(METRICS))
-        self._flat.send_gradients_to(self._gradients.main)
-        self._optimizer = FlatOptimizer(optimizer, self._flat.vector, self._gradients.main)
+        self._target = self._make_target()
+        self._target_kl = self._make_target_kl()
+        self._moments = None if model.normalizer is None else RunningMoments(model.normalizer.mean.numel())
+        self._step = GradientStep(self._model, self._flat, None if self._target is None else self._target.model,
+                                  distribution, settings, optimizer=optimizer, gradient_clip=gradient_clip,
+                                  precision=precision, device=self._device, ranks=ranks)  # fmt: skip
+        self._buffer = CircularBuffer(settings.impact.buffer_batches, settings.impact.buffer_uses)
         self._transfer = BatchTransfer(self._device)
-        self._distribution, self._settings = distribution, settings
         self._learning_rate, self._entropy_weight = learning_rate, entropy_weight
-        self._max_norm = math.inf if gradient_clip is None else gradient_clip
-        self._frame_stack, self._precision = frame_stack, precision
+        self._frame_stack, self._seed = frame_stack, seed
         self._env_steps = self._updates = self._version = self._skipped = 0
 
+    def _make_target(self) -> TargetNetwork | None:
+        if self._settings.objective != "impact":
+            return None
+        impact = self._settings.impact
+        return TargetNetwork(self._model, self._flat, every=impact.target_every, tau=impact.target_tau)
+
+    def _make_target_kl(self) -> AdaptiveKl | None:
+        if not self._settings.penalizes_target_kl:
+            return None
+        return AdaptiveKl(self._settings.impact.kl_coefficient, self._settings.impact.kl_target)
+
     def update(self, batch: Batch | None) -> UpdateInfo:
-        """One gradient step on every rank's batch; this one's arrays are only read.
+        """One update on every rank's batch; this one's arrays are only read. None: on the other ranks' alone.
 
         Raises:
-          RuntimeError: another rank is dead or late. Nothing has changed here, but the ranks must meet anew.
+          RuntimeError: another rank is dead or late: the ranks must meet anew. An update of one gradient step has then
+            changed nothing here; after one of several, continue from a saved state.
         """
-        learning_rate = self._learning_rate(self._env_steps)
-        estimates = None if batch is None else self._estimates(batch.steps)
-        tallies = None if estimates is None else estimates.tallies
-        totals = sum_totals(self._ranks, batch, tallies, version=self._version, device=self._device)
-        outcome = self._outcome(totals, self._sum_gradients(estimates, totals))
-        if outcome.applied:
-            self._optimizer.step(learning_rate)
+        learning_rate, coefficients = self._learning_rate(self._env_steps), self._coefficients()
+        served = self._buffer.push(self._sample(batch))  # None too: every rank's buffer then serves as often
+        counts, steps = self._counts(batch), []
+        for sample in self._gradient_samples(served):
+            steps.append(self._step(sample, counts, learning_rate=learning_rate, coefficients=coefficients))
+            counts = []  # they went with the first
+        bookkeeping = read_bookkeeping(self._ranks, steps[0].counts)
+        skipped, metrics = any(step.skipped for step in steps), mean_metrics(steps)
         self._updates += 1
         self._version += 1
-        self._skipped += outcome.skipped
-        self._env_steps += outcome.env_steps
-        return UpdateInfo(
-            version=self._version,
-            updates=self._updates,
-            env_steps=self._env_steps,
-            skipped=outcome.skipped,
-            metrics=outcome.metrics | {"learning_rate": learning_rate},
-            columns_dropped=0 if batch is None else batch.columns_dropped,
-            had_batch=batch is not None,
-        )
+        self._skipped += skipped
+        self._env_steps += bookkeeping.env_steps
+        self._follow(bookkeeping, metrics)
+        metrics |= bookkeeping.metrics | self._impact_metrics(coefficients, served) | {"learning_rate": learning_rate}
+        return self._info(batch, skipped, metrics)
 
-    def _estimates(self, columns: Trajectory) -> Estimates:
-        steps = self._transfer.to_time_major(columns)
-        observation = steps.observation
+    def _coefficients(self) -> Coefficients:
+        target_kl = 0.0 if self._target_kl is None else self._target_kl.coefficient
+        return Coefficients(entropy=self._entropy_weight(self._env_steps), target_kl=target_kl)
+
+    def _counts(self, batch: Batch | None) -> list[float]:
+        observations = np.zeros(0) if self._moments is None else self._moments.sums(batch)
+        return bookkeeping_counts(self._ranks, batch, observations, version=self._version)
+
+    def _sample(self, batch: Batch | None) -> Sample | None:
+        """The batch on the device: frames still single, real numbers in the parameters' dtype."""
+        if batch is None:
+            return None
+        steps, dtype = self._transfer.to_time_major(batch.steps), self._flat.vector.dtype
+        steps = steps._replace(behaviour=steps.behaviour.to(dtype), reward=steps.reward.to(dtype),
+                               value=steps.value.to(dtype))  # fmt: skip
+        return Sample(steps, torch.from_numpy(~batch.online).to(self._device))
+
+    def _gradient_samples(self, served: list[Served]) -> Iterator[Sample | None]:
+        """What the gradient steps are taken on, one after the other; as many on every rank."""
+        generator = torch.Generator().manual_seed(derive_seed(self._seed, self._ranks.index, self._updates))
+        for sample, _ in served:
+            prepared = None if sample is None else self._prepare(sample)
+            yield from minibatches(prepared, epochs=self._settings.epochs, count=self._settings.minibatches,
+                                   generator=generator)  # fmt: skip
+
+    def _prepare(self, sample: Sample) -> Sample:
+        """With stacked frames; for PPO also with returns, those of the weights before its epochs."""
         if self._frame_stack > 1:
-            observation = stack_frames(observation, steps.is_first, self._frame_stack)
-        with torch.autocast(self._device.type, self._precision, enabled=self._precision != torch.float32):
-            output = self._model(observation, steps.is_first, steps.memory)
-        return vtrace_estimates(params=output.params, values=output.values, steps=steps,
-                                distribution=self._distribution, settings=self._settings)  # fmt: skip
+            stacks = stack_frames(sample.steps.observation, sample.steps.is_first, self._frame_stack)
+            sample = sample._replace(steps=sample.steps._replace(observation=stacks))
+        return self._step.fix_returns(sample) if self._settings.objective == "ppo" else sample
 
-    def _sum_gradients(self, estimates: Estimates | None, totals: Totals) -> Tensor:
-        """Fill the gradient block with the sum over ranks, the gradient clipped; returns its norm before that []."""
-        self._gradients.clear()
-        if estimates is not None:
-            objective = vtrace_objective(estimates, totals.tallies, distribution=self._distribution,
-                                         settings=self._settings,
-                                         entropy_weight=self._entropy_weight(self._env_steps))  # fmt: skip
-            objective.loss.backward()
-            torch.stack([objective.metrics[name] for name in METRICS], out=self._gradients.metrics)
-        self._gradients.sum_over(self._ranks)
-        return clip_by_norm(self._gradients.main, self._max_norm)
+    def _follow(self, bookkeeping: Bookkeeping, metrics: dict[str, float]) -> None:
+        """Have everything that goes along with the parameters catch up, at the end of an update.
 
-    def _outcome(self, totals: Totals, norm: Tensor) -> _Outcome:
-        """Read off the device what decides and what is shown: the only wait for it."""
-        parts = (totals.tallies.steps[None], norm[None], self._gradients.metrics, totals.bookkeeping)
-        steps, norm, *rest = torch.cat([part.double() for part in parts]).tolist()
-        metrics = dict(zip(METRICS, rest, strict=False)) | {"gradient_norm": norm}
-        env_steps, policy_lag = Bookkeeping.of(rest[len(METRICS) :])
-        if not steps:
-            return _Outcome(applied=False, skipped=False, env_steps=env_steps, metrics=policy_lag)
-        finite = math.isfinite(metrics["loss/total"]) and math.isfinite(norm)
-        return _Outcome(applied=finite, skipped=not finite, env_steps=env_steps, metrics=metrics | policy_lag)
+        Normalisation changes only here, so that the policy that acts next and the next update's agree.
+        """
+        if self._moments is not None:
+            self._moments.add(bookkeeping.observations)
+            self._model.normalizer.set(torch.from_numpy(self._moments.mean), torch.from_numpy(self._moments.std))
+        if self._target_kl is not None and "target_kl" in metrics:
+            self._target_kl.update(metrics["target_kl"])
+        if self._target is not None:
+            self._target.follow(self._updates)
+
+    def _impact_metrics(self, coefficients: Coefficients, served: list[Served]) -> dict[str, float]:
+        if self._settings.objective != "impact":
+            return {}
+        shown = {"reuse_mean": sum(uses + 1 for _, uses in served) / len(served)}
+        return shown if self._target_kl is None else shown | {"kl_coefficient": coefficients.target_kl}
+
+    def _info(self, batch: Batch | None, skipped: bool, metrics: dict[str, float]) -> UpdateInfo:
+        counts = {"version": self._version, "updates": self._updates, "env_steps": self._env_steps, "skipped": skipped}
+        if batch is None:
+            return UpdateInfo(**counts, metrics=metrics, had_batch=False)
+        return UpdateInfo(
+            **counts,
+            metrics={**metrics, **batch.metrics},
+            columns_dropped=batch.columns_dropped,
+            histograms=column_ages(batch, self._version - 1),  # the version that learned from it
+        )
 
     def weights(self) -> Weights:
         """A copy of the present weights."""
@@ -141,24 +186,36 @@ class Learner:
         assert version >= self._version, (version, self._version)
         self._version = version
 
+    def _companions(self) -> dict[str, Stateful]:
+        """What changes along with the parameters, by its name in the state."""
+        named = {"target": self._target, "target_kl": self._target_kl, "observation_moments": self._moments}
+        return {name: part for name, part in named.items() if part is not None}
+
     def state_dict(self) -> dict[str, Any]:
-        """Everything that updates change, as NumPy arrays and numbers; parameters by name."""
+        """Everything that updates change, as NumPy arrays and numbers; parameters by name.
+
+        But not the batches that IMPACT holds for reuse: after a restart it begins with an empty buffer.
+        """
         return {
             "model": named_arrays(self._model),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self._step.state_dict(),
             "env_steps": self._env_steps,
             "updates": self._updates,
             "updates_skipped": self._skipped,
-        }
+        } | {name: part.state_dict() for name, part in self._companions().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue exactly where `state` was taken; the version is the number of updates, until `continue_at`.
 
         Raises:
-          ValueError: the state of another network or optimiser.
+          ValueError: the state of another network, optimiser or objective.
         """
         check_fits(self._model, state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        for name, part in self._companions().items():
+            if name not in state:
+                raise ValueError(f"the saved learner has no {name}: keep the `learner` and `model` sections")
+            part.load_state_dict(state[name])
+        self._step.load_state_dict(state["optimizer"])
         load_arrays(self._model, state["model"])
         self._env_steps, self._updates = int(state["env_steps"]), int(state["updates"])
         self._version, self._skipped = self._updates, int(state["updates_skipped"])

@@ -1,7 +1,48 @@
-"""What return estimators share: the backward recursion and the check of their arguments."""
+"""Generalised advantage estimation, and what return estimators share: the recursion and the check of arguments."""
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Returns(NamedTuple):
+    """Both [T, B], without gradient."""
+
+    targets: Tensor
+    """What the value at time t is trained towards; the value itself at invalid steps."""
+    advantages: Tensor
+    """0 at invalid steps."""
+
+
+@torch.no_grad()
+def gae(
+    *, rewards: Tensor, values: Tensor, discounts: Tensor, valid: Tensor | None = None, trace_decay: float
+) -> Returns:
+    """Generalised advantage estimates of B columns of T steps (Schulman et al. 2016, eq. 16).
+
+        δ_t = r_t + γ_t V(x_{t+1}) − V(x_t)
+        A_t = δ_t + γ_t λ A_{t+1},  A_T = 0
+        targets_t = V(x_t) + A_t
+    At an invalid step (a transition that only reset the environment) A = 0, so the truncated step before it bootstraps
+    from the value of the episode's true last observation. Equals the corrections of V-trace with π = μ.
+
+    Args:
+      rewards: [T, B] what action t earned.
+      values: [T+1, B] V(x_t); the last row only bootstraps.
+      discounts: [T, B] γ, 0 at terminated steps.
+      valid: [T, B] bool, None for all. Where False rewards and discounts are ignored (they may be NaN), values are not.
+      trace_decay: λ; 0 for one-step returns, 1 for returns to the end of the unroll.
+
+    Raises:
+      ValueError: a shape or dtype does not fit.
+    """
+    check_time_major(values=values, valid=valid, rewards=rewards, discounts=discounts)
+    deltas = rewards + discounts * values[1:] - values[:-1]
+    if valid is not None:
+        deltas, discounts = torch.where(valid, deltas, 0.0), torch.where(valid, discounts, 0.0)
+    advantages = backward_scan(deltas, discounts * trace_decay)
+    return Returns(values[:-1] + advantages, advantages)
 
 
 def backward_scan(increments: Tensor, decays: Tensor) -> Tensor:

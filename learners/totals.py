@@ -1,7 +1,9 @@
-"""What the ranks add up before the backward pass: one small vector an update, exact in float64."""
+"""What the ranks add up before a backward pass: one small vector, exact in float64."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,12 +12,18 @@ from rl_platform.core.types import Batch
 
 
 class Tallies(NamedTuple):
-    """What an objective must know of every rank's batch; each [] float64."""
+    """What an objective must know of every rank's sample; each [] float64."""
 
     steps: Tensor
-    """Valid transitions: the count of each loss term."""
+    """Steps that are learned from (valid and relevant): the count of most loss terms."""
+    replayed: Tensor
+    """Those of replayed columns."""
+    offered: Tensor
+    """Valid steps, relevant or not."""
+    offered_replayed: Tensor
+    """Those of replayed columns."""
     advantages: Tensor
-    """Σ A over them."""
+    """Σ A over the steps that are learned from."""
     squared_advantages: Tensor
     """Σ A² over them."""
 
@@ -23,43 +31,68 @@ class Tallies(NamedTuple):
 class Totals(NamedTuple):
     """Sums over the ranks, still on the device."""
 
-    bookkeeping: Tensor
-    """[3 + ranks] float64, read by `Bookkeeping.of`."""
     tallies: Tallies
+    counts: Tensor
+    """[K] float64."""
+
+
+def sum_totals(ranks: Ranks, tallies: Tallies | None, counts: Sequence[float], *, device: torch.device) -> Totals:
+    """Add up what every rank tallied, zeros for one without a sample (None), and K counts that go along."""
+    own = torch.tensor(counts, dtype=torch.float64, device=device)
+    tallied = own.new_zeros(len(Tallies._fields)) if tallies is None else torch.stack(tallies)
+    sums = torch.cat([tallied, own])
+    ranks.sum(sums)
+    tallied, counted = sums.split([len(tallied), len(own)])
+    return Totals(Tallies(*tallied.unbind()), counted)
 
 
 class Bookkeeping(NamedTuple):
-    """What is only counted."""
+    """What is only counted, over every rank's new batch."""
 
     env_steps: int
     """To be committed with this update."""
-    policy_lag: dict[str, float]
-    """Metrics over every rank's columns: versions between the weights that acted and those that learn."""
-
-    @classmethod
-    def of(cls, sums: list[float]) -> "Bookkeeping":
-        """From the numbers of `Totals.bookkeeping`."""
-        env_steps, columns, lag_sum, *lag_max = sums
-        lag = {"policy_lag_mean": lag_sum / columns, "policy_lag_max": max(lag_max)} if columns else {}
-        return cls(int(env_steps), lag)
+    metrics: dict[str, float]
+    """Ages of columns, in versions between the weights that acted and those that learn, and reuse."""
+    observations: np.ndarray
+    """What `learners.moments` sums up; empty where it does not."""
 
 
-def sum_totals(ranks: Ranks, batch: Batch | None, tallies: Tallies | None, *, version: int,
-               device: torch.device) -> Totals:  # fmt: skip
-    """Add up what every rank's batch counts; a rank without one (None) adds zeros."""
-    own = torch.tensor(_bookkeeping(ranks, batch, version), dtype=torch.float64, device=device)
-    counted = own.new_zeros(len(Tallies._fields)) if tallies is None else torch.stack(tallies)
-    sums = torch.cat([own, counted])
-    ranks.sum(sums)
-    bookkeeping, counted = sums.split([len(own), len(counted)])
-    return Totals(bookkeeping, Tallies(*counted.unbind()))
+def bookkeeping_counts(ranks: Ranks, batch: Batch | None, observations: np.ndarray, *, version: int) -> list[float]:
+    """This rank's part of what `read_bookkeeping` reads; zeros if it has no batch (None)."""
+    own = [0] * (_NUM_COUNTS + 2 * ranks.count) if batch is None else _counts(ranks, batch, version)
+    return [*own, *observations.tolist()]
 
 
-def _bookkeeping(ranks: Ranks, batch: Batch | None, version: int) -> list[int]:
-    """Env steps, columns, their lags' sum, and the largest of them in a place of this rank's own: sums keep it."""
-    lag_max = [0] * ranks.count
-    if batch is None:
-        return [0, 0, 0, *lag_max]
-    lags = version - batch.weight_version
-    lag_max[ranks.index] = int(lags.max())
-    return [batch.env_steps, len(lags), int(lags.sum()), *lag_max]
+def read_bookkeeping(ranks: Ranks, counts: Sequence[float]) -> Bookkeeping:
+    """From every rank's `bookkeeping_counts`, added up."""
+    env_steps, online, lag_sum, replayed, age_sum, uses_sum = counts[:_NUM_COUNTS]
+    lags, ages, observations = np.split(np.array(counts[_NUM_COUNTS:]), [ranks.count, 2 * ranks.count])
+    metrics = {}
+    if online:
+        metrics |= {"policy_lag_mean": lag_sum / online, "policy_lag_max": float(lags.max())}
+    if replayed:
+        metrics |= {"replay_age_mean": age_sum / replayed, "replay_age_max": float(ages.max())}
+        metrics |= {"reuse_mean": uses_sum / replayed, "online_share": online / (online + replayed)}
+    return Bookkeeping(int(env_steps), metrics, observations)
+
+
+def column_ages(batch: Batch, version: int) -> dict[str, np.ndarray]:
+    """Versions between the weights that acted and `version`, of online columns and of replayed ones."""
+    ages = version - batch.weight_version
+    return {"policy_lag": ages[batch.online], "replay_age": ages[~batch.online]}
+
+
+_NUM_COUNTS = 6
+
+
+def _counts(ranks: Ranks, batch: Batch, version: int) -> list[int]:
+    """Env steps; online columns and the sum of their lags; replayed columns and the sums of their ages and uses.
+
+    Then the largest lag of each rank and the largest age of each, in a place of its own, where sums keep it.
+    """
+    lags, ages = column_ages(batch, version).values()
+    largest = np.zeros((2, ranks.count), np.int64)
+    largest[:, ranks.index] = lags.max(initial=0), ages.max(initial=0)
+    uses = batch.uses[~batch.online]
+    sums = [batch.env_steps, len(lags), lags.sum(), len(ages), ages.sum(), uses.sum()]
+    return [*map(int, sums), *largest.ravel().tolist()]

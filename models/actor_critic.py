@@ -5,6 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from models.heads import linear_head
+from models.normalizer import ObservationNormalizer
+
 
 class ModelOutput(NamedTuple):
     """What the network says of T times and B columns."""
@@ -14,43 +17,45 @@ class ModelOutput(NamedTuple):
     values: Tensor
     """[T, B, H] float32."""
     embedding: Tensor
-    """[T, B, E] float32: what both heads read."""
+    """[T, B, E] float32: what the policy head reads, and the value head too unless it has an encoder of its own."""
     memory: Tensor
     """[B, M] after the last time."""
 
 
 class ActorCritic(nn.Module):
-    """An encoder under a policy head and a value head.
+    """An encoder under a policy head and a value head, or one encoder under each.
 
-    The encoder computes in the dtype of its weights, or in autocast's; the heads always in float32, so that logits
-    and values have more than bfloat16's three digits.
+    Encoders compute in the dtype of their weights, or in autocast's; the heads always in float32, so that distribution
+    parameters and values have more than bfloat16's three digits.
 
     Args:
       encoder: [N, *observation] → [N, `embedding`].
-      num_params: P, of the action distribution.
+      policy: [N, embedding] → [N, P].
       num_value_heads: H.
+      value_encoder: the value head's own; None: it shares the policy's.
+      normalizer: what observations go through first; None: they are used as they are.
     """
 
     memory_size = 0
 
-    def __init__(self, encoder: nn.Module, num_params: int, num_value_heads: int = 1):
+    def __init__(self, encoder: nn.Module, policy: nn.Module, num_value_heads: int = 1, *,
+                 value_encoder: nn.Module | None = None, normalizer: ObservationNormalizer | None = None):  # fmt: skip
         super().__init__()
         self.encoder = encoder
-        self.policy = _head(encoder.embedding, num_params, gain=0.01)
-        self.value = _head(encoder.embedding, num_value_heads, gain=1.0)
+        self.policy = policy
+        valued = encoder if value_encoder is None else value_encoder
+        self.value = linear_head(valued.embedding, num_value_heads, gain=1.0)
+        self.value_encoder = value_encoder
+        self.normalizer = normalizer
 
     def forward(self, observation: Tensor, is_first: Tensor, memory: Tensor) -> ModelOutput:
         """observation [T, B, …], is_first [T, B] bool (memory restarts there), memory [B, M] before time 0."""
-        embedding = self.encoder(observation.flatten(0, 1)).to(self.policy.weight.dtype)
+        seen, dtype = observation.flatten(0, 1), self.value.weight.dtype
+        if self.normalizer is not None:
+            seen = self.normalizer(seen)
+        embedding = self.encoder(seen).to(dtype)
+        valued = embedding if self.value_encoder is None else self.value_encoder(seen).to(dtype)
         with torch.autocast(embedding.device.type, enabled=False):
-            params, values = self.policy(embedding), self.value(embedding)
+            params, values = self.policy(embedding), self.value(valued)
         shape = (*is_first.shape, -1)
         return ModelOutput(params.view(shape), values.view(shape), embedding.view(shape), memory)
-
-
-def _head(inputs: int, outputs: int, *, gain: float) -> nn.Linear:
-    """A small policy gain starts near the uniform policy (Andrychowicz et al. 2021, §3.2)."""
-    head = nn.Linear(inputs, outputs)
-    nn.init.orthogonal_(head.weight, gain)
-    nn.init.zeros_(head.bias)
-    return head

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from models.actor_critic import ActorCritic
 from models.encoders import ENCODERS
-from rl_platform.core.distributions import distribution_of
+from models.heads import policy_head
+from models.normalizer import ObservationNormalizer, check_normalizable
 from rl_platform.core.spec import EnvSpec
 
 
@@ -28,21 +30,34 @@ def check_encoder(spec: EnvSpec, kind: str) -> None:
     raise ValueError(f"model.encoder.kind: {seen}no encoder can read ({needs}); choose another env.id")
 
 
-def build_actor_critic(
-    spec: EnvSpec, *, encoder: Mapping[str, Any], num_value_heads: int = 1, seed: int
-) -> ActorCritic:
+def build_actor_critic(spec: EnvSpec, *, encoder: Mapping[str, Any], num_value_heads: int = 1,
+                       separate_value: bool = False, normalize_observations: bool = False,
+                       seed: int) -> ActorCritic:  # fmt: skip
     """The network for an environment, on the CPU in float32; equal seeds give equal weights.
 
     Args:
       encoder: `kind`, a key of `ENCODERS`, and that encoder's keyword arguments.
+      separate_value: build the encoder twice, the second for the value head alone.
+      normalize_observations: with a normaliser, whose moments are still 0 and 1.
       seed: of the initial weights. The global generator is left as it was.
 
     Raises:
-      ValueError: the encoder cannot read the observations.
+      ValueError: the encoder cannot read the observations, or they cannot be normalised.
     """
     check_encoder(spec, encoder["kind"])
-    kind, settings = encoder["kind"], {name: value for name, value in encoder.items() if name != "kind"}
+    if normalize_observations:
+        check_normalizable(spec)
     with torch.random.fork_rng(devices=[]):  # layers, users' own included, draw their weights from the global generator
         torch.default_generator.manual_seed(seed)
-        trunk = ENCODERS[kind](spec.observation_shape, spec.observation_dtype, **settings)
-        return ActorCritic(trunk, distribution_of(spec.action).num_params, num_value_heads)
+        trunk = _encoder(spec, **encoder)
+        return ActorCritic(
+            trunk,
+            policy_head(trunk.embedding, spec.action),
+            num_value_heads,
+            value_encoder=_encoder(spec, **encoder) if separate_value else None,
+            normalizer=ObservationNormalizer(spec.observation_shape) if normalize_observations else None,
+        )
+
+
+def _encoder(spec: EnvSpec, *, kind: str, **settings: Any) -> nn.Module:
+    return ENCODERS[kind](spec.observation_shape, spec.observation_dtype, **settings)

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from replay.ring import ColumnRing
-from rl_platform.core.types import Trajectory, Unroll
+from rl_platform.core.types import Unroll
 
 Overflow = Literal["block", "drop_oldest"]
 
@@ -13,7 +13,7 @@ Overflow = Literal["block", "drop_oldest"]
 class QueueSource:
     """First in, first out, over a ring of columns.
 
-    What `take` returns may be views into the ring: copy or use it before the next `insert`.
+    What leaves it stays in `ring` until the next `insert`: copy or use it before.
 
     Args:
       capacity: columns that may wait.
@@ -26,7 +26,7 @@ class QueueSource:
         self.capacity = capacity
         self._overflow = overflow
         self._max_policy_lag = max_policy_lag
-        self._ring = ColumnRing(capacity)
+        self.ring = ColumnRing(capacity)
         self._head = 0
         self._count = 0
         self._dropped = 0
@@ -41,20 +41,26 @@ class QueueSource:
         num_kept = num_columns - kept.start
         self._make_room(num_kept)
         self._dropped += kept.start
-        self._ring.write(self._slots(self._count, num_kept), unroll, kept)
+        self.ring.write(self._slots(self._count, num_kept), unroll, kept)
         self._count += num_kept
 
-    def take(self, num_columns: int, learner_version: int) -> tuple[Trajectory, np.ndarray] | None:
-        """The oldest `num_columns` fresh enough for `learner_version`, columns first, and their weight versions.
+    def drop_stale(self, learner_version: int) -> int:
+        """Drop and count what is too old for `learner_version`; returns the columns left.
 
-        None when there are too few; stale ones are dropped and counted either way.
+        Versions arrive almost in order; an old column behind a fresh one waits until it comes to the front.
         """
-        self._drop_stale(learner_version)
-        if self._count < num_columns:
-            return None
+        while self._count and learner_version - self.ring.weight_version[self._head] > self._max_policy_lag:
+            self._advance(1)
+            self._dropped += 1
+        return self._count
+
+    def draw(self, num_columns: int) -> np.ndarray:
+        """The slots of the oldest `num_columns`, which must be there; they leave the queue."""
+        assert self._count >= num_columns, (self._count, num_columns)
         slots = self._slots(0, num_columns)
         self._advance(num_columns)
-        return self._ring.read(slots), self._ring.weight_version[slots]
+        self.ring.uses[slots] += 1
+        return slots
 
     def take_dropped(self) -> int:
         """Columns dropped since the last call."""
@@ -68,12 +74,6 @@ class QueueSource:
         assert self._overflow == "drop_oldest", f"queue of {self.capacity} columns overrun by {excess}"
         self._advance(excess)
         self._dropped += excess
-
-    def _drop_stale(self, learner_version: int) -> None:
-        """Versions arrive almost in order; an old column behind a fresh one waits until it comes to the front."""
-        while self._count and learner_version - self._ring.weight_version[self._head] > self._max_policy_lag:
-            self._advance(1)
-            self._dropped += 1
 
     def _advance(self, num_columns: int) -> None:
         self._head = (self._head + num_columns) % self.capacity

@@ -34,7 +34,7 @@ def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
         (["eval", "nowhere", "--run.seed", "3"], ["--run.seed", "belongs to train and config"]),
         (["stop", "nowhere"], ["nowhere is not a run's folder"]),
         (["config"], ["CONFIG", "--explain"]),
-        ([*CARTPOLE, "--env.id=Pendulum-v1"], ["env.id Pendulum-v1", "only Discrete is supported"]),
+        ([*CARTPOLE, "--env.id=Blackjack-v1"], ["env.id Blackjack-v1", "observation space"]),
         ([*CARTPOLE, "--env.kwargs.colour=1"], ["env.id CartPole-v1", "colour"]),
         ([*CARTPOLE, "--env.id=LunarLander-v3"], ["env.id LunarLander-v3", "Box2D"]),
         ([*CARTPOLE, "--env.id=CartPole-v1", "--model.encoder.kind=nature_cnn"], ["model.encoder.kind", "mlp"]),

@@ -1,24 +1,25 @@
-"""Any registered gymnasium environment with discrete actions and array observations, N copies in one process."""
+"""Any registered gymnasium environment whose observations are arrays, N copies in one process."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete
 
+from actors.envs.gymnasium_spaces import action_spec, channels_first, played, spaces_of
 from actors.envs.seeds import checked_seeds
 from actors.envs.single import SingleEnv
 from rl_platform.core.interfaces import StepResult
-from rl_platform.core.spec import ActionSpec, EnvSpec
+from rl_platform.core.spec import EnvSpec
 
 
 class GymnasiumVectorEnv:
     """N copies of a gymnasium environment, stepped one after the other; observations [N, …] float32 or uint8.
 
-    Images (uint8 [H, W, C], as gymnasium has them) are shown channels first, [N, C, H, W].
+    Images (uint8 [H, W, C], as gymnasium has them) are shown channels first, [N, C, H, W]. Actions are choices, or
+    numbers that are clipped to the bounds of their space.
 
     An environment breaks when its `step` or `reset` raises, or returns an observation of another shape or dtype than
     its space's, a reward that is no number, or a value that is not finite. It is then closed, rebuilt with a new seed
@@ -47,17 +48,16 @@ class GymnasiumVectorEnv:
         make = partial(
             gymnasium.make, env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **(kwargs or {})
         )
-        observation_space, action_space = _spaces(env_id, make)
+        observation_space, self._action_space = spaces_of(env_id, make)
         dtype = "uint8" if observation_space.dtype == np.uint8 else "float32"
         self._played_shape = observation_space.shape
-        self._axes = _channels_first(observation_space.shape, dtype)
+        self._axes = channels_first(observation_space.shape, dtype)
         self.spec = EnvSpec(
             name=env_id,
             observation_shape=tuple(observation_space.shape[axis] for axis in self._axes),
             observation_dtype=dtype,
-            action=ActionSpec("categorical", int(action_space.n)),
+            action=action_spec(self._action_space),
         )
-        self._first_action = int(action_space.start)
         self._envs = [
             SingleEnv(self._name(index), make, observation_space, seed) for index, seed in enumerate(seeds.tolist())
         ]
@@ -79,11 +79,10 @@ class GymnasiumVectorEnv:
         return self._shown(out.observation)
 
     def step(self, action: np.ndarray) -> StepResult:
-        """Apply actions [N], 0 being the space's first. The arrays are new at every call."""
-        assert action.min() >= 0 and action.max() < self.spec.action.size, action
+        """Apply choices [N], 0 being the space's first, or numbers [N, A]. The arrays are new at every call."""
         out = self._blank_result()
         resets = self._ended.tolist()
-        for index, choice in enumerate((action + self._first_action).tolist()):
+        for index, choice in enumerate(played(action, self._action_space)):
             self._current = index
             try:
                 self._advance(index, None if resets[index] else choice, out)
@@ -123,7 +122,7 @@ class GymnasiumVectorEnv:
         reward, no = np.zeros(self.num_envs, dtype=np.float32), np.zeros(self.num_envs, dtype=bool)
         return StepResult(observation, reward, no, no.copy(), no, self._ended.copy(), no)
 
-    def _advance(self, index: int, choice: int | None, out: StepResult) -> None:
+    def _advance(self, index: int, choice: int | np.ndarray | None, out: StepResult) -> None:
         """Step one environment, or start its next episode if there is no action."""
         if choice is None:
             out.observation[index] = self._envs[index].next_episode()
@@ -147,30 +146,6 @@ class GymnasiumVectorEnv:
         for index in np.flatnonzero(~finite).tolist():
             self._current = index
             self._replace(index, ValueError("an observation or a reward is not finite"), out)
-
-
-def _spaces(env_id: str, make: Callable[[], gymnasium.Env]) -> tuple[Box, Discrete]:
-    """The spaces of an environment; ValueError if it cannot be built or is of a kind that is not supported."""
-    if ":" in env_id:
-        raise ValueError(f"{env_id!r} names a module to import; give the registered id alone")
-    try:
-        env = make()
-    except (gymnasium.error.Error, TypeError) as error:
-        raise ValueError(f"gymnasium cannot build {env_id!r}: {error}") from error
-    observation_space, action_space = env.observation_space, env.action_space
-    env.close()
-    if not isinstance(action_space, Discrete):
-        raise ValueError(f"{env_id!r} has the action space {action_space}; only Discrete is supported")
-    is_array = isinstance(observation_space, Box)
-    if not is_array or not (observation_space.dtype == np.uint8 or observation_space.dtype.kind == "f"):
-        raise ValueError(f"{env_id!r} has the observation space {observation_space}; only Box of floats or uint8 is")
-    return observation_space, action_space
-
-
-def _channels_first(shape: tuple[int, ...], dtype: str) -> tuple[int, ...]:
-    """The order in which axes are shown: images [H, W, C] as [C, H, W]. With fewer rows than channels they are that."""
-    is_image = len(shape) == 3 and dtype == "uint8"
-    return (2, 0, 1) if is_image and shape[2] <= shape[0] else tuple(range(len(shape)))
 
 
 class GymnasiumScreen:

@@ -42,7 +42,7 @@ class SingleEnv:
         self._check_observation(observation)
         return observation
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool]:
+    def step(self, action: int | np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
         """Observation, reward, terminated, truncated."""
         observation, reward, terminated, truncated, _ = self._env.step(action)
         self._check_observation(observation)

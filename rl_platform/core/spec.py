@@ -6,10 +6,27 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """The action space: `size` choices (categorical)."""
+    """The action space.
 
-    kind: Literal["categorical"]
+    categorical: one of `size` choices, 0 to size − 1. gaussian: `size` numbers, of which a policy may choose any: the
+    environment clips them to its bounds.
+    """
+
+    kind: Literal["categorical", "gaussian"]
     size: int
+    low: tuple[float, ...] | None = None
+    """The least that each number may be, −inf where it has no bound; None: no number has one (choices never do)."""
+    high: tuple[float, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one action."""
+        return () if self.kind == "categorical" else (self.size,)
+
+    @property
+    def dtype(self) -> str:
+        """Type of actions in unrolls."""
+        return "int64" if self.kind == "categorical" else "float32"
 
 
 @dataclass(frozen=True)

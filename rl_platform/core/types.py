@@ -161,3 +161,5 @@ class UpdateInfo(NamedTuple):
     """Columns that the shard dropped since the update before."""
     had_batch: bool = True
     """This rank took part with a batch of its own."""
+    histograms: Mapping[str, np.ndarray] = {}
+    """Of this rank's columns: `policy_lag` of online ones, `replay_age` of replayed ones, in versions."""

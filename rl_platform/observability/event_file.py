@@ -12,14 +12,16 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from rl_platform.observability.files import AppendFile, write_atomic
 
 PREFIX = "events.out.tfevents."
+_BINS = 30
 
 
 class EventFile:
@@ -30,13 +32,14 @@ class EventFile:
         self._file = AppendFile(directory / f"{PREFIX}{time.time_ns()}.{socket.gethostname()}.{os.getpid()}")
         self._append(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
-    def add(self, row: Mapping[str, float]) -> None:
-        """Every finite value of a metrics row, under its name, at the row's env_steps."""
+    def add(self, row: Mapping[str, float], histograms: Mapping[str, np.ndarray]) -> None:
+        """Every finite value of a metrics row, and histograms of values [K], by name at the row's env_steps."""
         values = [
             Summary.Value(tag=name, simple_value=value)
             for name, value in row.items()
             if name != "env_steps" and math.isfinite(value)
         ]
+        values += [Summary.Value(tag=name, histo=_histogram(v)) for name, v in histograms.items() if v.size]
         self._append(Event(wall_time=time.time(), step=int(row["env_steps"]), summary=Summary(value=values)))
 
     def _append(self, event: Event) -> None:
@@ -56,6 +59,15 @@ def keep_events_until(directory: Path, env_steps: int) -> None:
         kept = _records(event for event in events if Event.FromString(event).step <= env_steps)
         if kept != path.read_bytes():
             write_atomic(path, kept)
+
+
+def _histogram(values: np.ndarray) -> HistogramProto:
+    """Counts of values [K], K ≥ 1."""
+    counts, edges = np.histogram(values, bins=_BINS)
+    return HistogramProto(
+        min=values.min(), max=values.max(), num=values.size, sum=values.sum(), sum_squares=np.square(values).sum(),
+        bucket_limit=edges[1:].tolist(), bucket=counts.tolist(),
+    )  # fmt: skip
 
 
 def _records(events: Iterable[bytes]) -> bytes:

@@ -4,10 +4,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from rl_platform.core.types import RolloutInfo, ShardStatus, UpdateInfo
 from rl_platform.observability.averages import Averages, mean_of
 from rl_platform.observability.episodes import EpisodeWindow
 from rl_platform.observability.evaluations import Evaluation, EvaluationSeries
+from rl_platform.observability.histograms import Samples, quantiles
 from rl_platform.observability.rate import Commit, StepRate
 
 POLICY_LAG = "policy_lag_mean"
@@ -38,6 +41,9 @@ class RunStatistics:
         self._lag_sum, self._lag_count = 0.0, 0
         self._update_averages = Averages()
         self._flow_averages = Averages()
+        self._samples = Samples()
+        self.histograms: dict[str, np.ndarray] = {}
+        """What the quantiles of the latest row are taken of: values [K] by name."""
 
     def add_rollout(self, info: RolloutInfo) -> None:
         """An unroll was collected."""
@@ -55,6 +61,7 @@ class RunStatistics:
         """An update was done. The metrics of a skipped one are not finite and stay out of the averages."""
         self._env_steps = info.env_steps
         self._learner_updates = info.updates
+        self._samples.add(info.histograms)
         self._rate.add(Commit(self._clock(), info.env_steps))
         if info.skipped:
             self._counts["updates_skipped"] += 1
@@ -91,6 +98,7 @@ class RunStatistics:
 
         A value that does not exist yet, or of which nothing came since the row before, is NaN.
         """
+        self.histograms = self._samples.take()
         own = {
             **self._totals(),
             "env_steps_per_s_recent": self._rate.recent(self._clock()),
@@ -99,7 +107,7 @@ class RunStatistics:
             **self._flow_averages.take(),
             **self._evaluations.take(),
         }
-        learned = self._update_averages.take()
+        learned = quantiles(self.histograms) | self._update_averages.take()
         assert not own.keys() & learned.keys(), f"the learner's metrics reuse {own.keys() & learned.keys()}"
         return own | learned
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rl_platform.observability.files import AppendFile, FullDiskTolerance, to_json, write_atomic
 from rl_platform.observability.metrics_file import keep_rows_until
 from rl_platform.observability.ray_metrics import RayMetrics
@@ -32,12 +34,12 @@ class RunWriters:
         self._events = _event_file(self._events_path, restored_env_steps) if tensorboard else None
         self._ray_metrics = RayMetrics(str(run_dir)) if ray_metrics else None
 
-    def write_row(self, row: Mapping[str, float]) -> None:
-        """Append a metrics row to every series."""
+    def write_row(self, row: Mapping[str, float], histograms: Mapping[str, np.ndarray] | None = None) -> None:
+        """Append a metrics row to every series, and histograms of values [K] to TensorBoard's."""
         self._tolerance.attempt(self._metrics_path, lambda: self._metrics.append(to_json(row)))
         events = self._events
         if events is not None:
-            self._tolerance.attempt(self._events_path, lambda: events.add(row))
+            self._tolerance.attempt(self._events_path, lambda: events.add(row, histograms or {}))
         if self._ray_metrics is not None:
             self._ray_metrics.write(row)
 

@@ -10,23 +10,28 @@ from actors.envs.ale_screen import AleScreen
 from actors.envs.gymnasium_env import GymnasiumScreen, GymnasiumVectorEnv
 from actors.policy import TorchPolicy
 from actors.rollout_worker import RolloutWorker
-from configs.learner import Adam, Rmsprop
+from configs.learner import Adam, LearnerConfig, Rmsprop
+from configs.replay_checks import columns_of
 from configs.schedule import ScheduleConfig
 from configs.schema import Config
 from learners.learner import Learner
-from learners.objective import VtraceSettings
 from learners.optimizer import OptimizerFactory, adam, rmsprop
 from learners.ranks import ONE_RANK, Ranks
+from learners.relevance import Relevance
+from learners.settings import ImpactSettings, LearnerSettings
 from models.actor_critic import ActorCritic
 from models.build import build_actor_critic
+from models.features import FeatureView, PresentFeatures, Projection, trunk_activations
 from replay.queue import QueueSource
 from replay.shard import ReplayShard
+from rl_platform.core.acting import ActingNetwork
 from rl_platform.core.distributions import distribution_of
 from rl_platform.core.interfaces import VectorEnv
 from rl_platform.core.precision import resolve_precision
 from rl_platform.core.schedule import Schedule
 from rl_platform.core.seeding import derive_seed, derive_seeds
 from rl_platform.core.spec import EnvSpec
+from rl_platform.runtime.build_replay import compares_features, make_sources
 from rl_platform.runtime.throttle import Throttle
 
 
@@ -72,17 +77,7 @@ def make_learner(config: Config, spec: EnvSpec, ranks: Ranks = ONE_RANK) -> Lear
     return Learner(
         make_network(config, spec),
         distribution_of(spec.action),
-        VtraceSettings(
-            discount=settings.discount,
-            trace_decay=settings.trace_decay,
-            rho_clip=settings.rho_clip,
-            c_clip=settings.c_clip,
-            pg_rho_clip=settings.pg_rho_clip,
-            reduction=settings.reduction,
-            reward_transform=settings.reward_transform,
-            normalize_advantages=settings.normalize_advantages,
-            value_weight=settings.terms.value,
-        ),
+        _learner_settings(settings),
         optimizer=_optimizer(settings.optimizer),
         learning_rate=_schedule(settings.optimizer.learning_rate),
         entropy_weight=_schedule(settings.terms.entropy),
@@ -91,6 +86,7 @@ def make_learner(config: Config, spec: EnvSpec, ranks: Ranks = ONE_RANK) -> Lear
         precision=_precision(config, spec, device),
         device=device,
         ranks=ranks,
+        seed=derive_seed(config.run.seed, "minibatches"),
     )
 
 
@@ -103,6 +99,7 @@ def make_policy(config: Config, spec: EnvSpec, *, seed: int) -> TorchPolicy:
         torch.Generator(device).manual_seed(seed),
         precision=_precision(config, spec, device),
         device=device,
+        features=_feature_view(config, device),
     )
 
 
@@ -116,34 +113,113 @@ def make_worker(config: Config, actor: int, incarnation: int) -> RolloutWorker:
         unroll_length=config.actors.unroll_length,
         num_params=distribution_of(env.spec.action).num_params,
         num_values=1,
+        num_features=num_features(config),
         actor=actor,
         incarnation=incarnation,
         task=np.zeros(num_envs, np.int32),
     )
 
 
-def make_shard(config: Config) -> ReplayShard:
-    """The replay shard of one learner."""
-    source = config.replay.sources[0]
-    queue = QueueSource(source.capacity, overflow=source.overflow, max_policy_lag=config.actors.max_policy_lag)
-    return ReplayShard(queue, batch_columns=config.learner.batch_columns)
+def make_shard(config: Config, spec: EnvSpec, rank: int = 0) -> ReplayShard:
+    """The replay shard of a learner rank."""
+    queue = config.replay.sources[0]
+    count = len(config.replay.sources) - 1
+    generators = [np.random.default_rng(derive_seed(config.run.seed, "replay", rank, index)) for index in range(count)]
+    return ReplayShard(
+        QueueSource(queue.capacity, overflow=queue.overflow, max_policy_lag=config.actors.max_policy_lag),
+        make_sources(config.replay, _present_features(config, spec), generators),
+        batch_columns=config.learner.batch_columns,
+        max_columns=config.learner.max_columns,
+    )
 
 
 def throttle(config: Config) -> Throttle:
     """The limits within which the shard's feeder collects."""
-    source = config.replay.sources[0]
+    queue = config.replay.sources[0]
     return Throttle(
-        batch_columns=config.learner.batch_columns,
+        batch_columns=columns_of(config, queue.share),
         unroll_columns=config.actors.envs_per_actor,
         max_policy_lag=config.actors.max_policy_lag,
-        capacity=source.capacity if source.overflow == "block" else None,
+        capacity=queue.capacity if queue.overflow == "block" else None,
     )
 
 
 def make_network(config: Config, spec: EnvSpec) -> ActorCritic:
     """The network, freshly initialised, on the CPU."""
-    seed = derive_seed(config.run.seed, "network")
-    return build_actor_critic(spec, encoder=config.model.encoder.model_dump(), seed=seed)
+    seed, settings = derive_seed(config.run.seed, "network"), config.model
+    return build_actor_critic(
+        spec,
+        encoder=settings.encoder.model_dump(),
+        separate_value=settings.separate_value,
+        normalize_observations=settings.normalize_observations,
+        seed=seed,
+    )
+
+
+def num_features(config: Config) -> int:
+    """Features that unrolls keep of each step; 0: no replay source compares any."""
+    if not compares_features(config.replay):
+        return 0
+    return config.replay.features or _embedding(config)
+
+
+def _embedding(config: Config) -> int:
+    encoder = config.model.encoder
+    return encoder.embedding if encoder.kind == "nature_cnn" else encoder.hidden[-1]
+
+
+def _feature_view(config: Config, device: torch.device) -> FeatureView | None:
+    if not compares_features(config.replay):
+        return None
+    if config.replay.features is None:
+        return trunk_activations
+    seed = derive_seed(config.run.seed, "features")
+    return Projection(_embedding(config), config.replay.features, seed=seed, device=device)
+
+
+def _present_features(config: Config, spec: EnvSpec) -> PresentFeatures | None:
+    """As the rollout actors compute them, but on the CPU."""
+    device = torch.device("cpu")
+    view = _feature_view(config, device)
+    if view is None:
+        return None
+    network = ActingNetwork(make_network(config, spec), precision=_precision(config, spec, device), device=device)
+    return PresentFeatures(network, view, frame_stack=spec.frame_stack)
+
+
+def _learner_settings(settings: LearnerConfig) -> LearnerSettings:
+    return LearnerSettings(
+        estimator=settings.estimator,
+        objective=settings.objective,
+        epochs=settings.epochs,
+        minibatches=settings.minibatches,
+        discount=settings.discount,
+        trace_decay=settings.trace_decay,
+        rho_clip=settings.rho_clip,
+        c_clip=settings.c_clip,
+        pg_rho_clip=settings.pg_rho_clip,
+        ratio_clip=settings.clip,
+        reduction=settings.reduction,
+        reward_transform=settings.reward_transform,
+        reward_scale=settings.reward_scale,
+        normalize_advantages=settings.normalize_advantages,
+        value_weight=settings.terms.value,
+        policy_cloning_weight=settings.terms.policy_cloning,
+        value_cloning_weight=settings.terms.value_cloning,
+        relevance=None if settings.relevance is None else Relevance(**settings.relevance.model_dump()),
+        impact=_impact_settings(settings) if settings.objective == "impact" else ImpactSettings(),
+    )
+
+
+def _impact_settings(settings: LearnerConfig) -> ImpactSettings:
+    kl = {} if settings.kl is None else {"kl_coefficient": settings.kl.coefficient, "kl_target": settings.kl.target}
+    return ImpactSettings(
+        target_every=settings.target.every_updates,
+        target_tau=settings.target.tau,
+        buffer_batches=settings.reuse.batches,
+        buffer_uses=settings.reuse.uses,
+        **kl,
+    )
 
 
 def _learner_device(config: Config) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from configs.schema import Config
 from rl_platform.core.spec import EnvSpec
 from rl_platform.runtime import build
+from rl_platform.runtime.build_replay import compares_features
 from rl_platform.runtime.checkpoint import State
 from rl_platform.runtime.desk import ActorDesk, Desk, DriverDesk
 from rl_platform.runtime.evaluators import Evaluator
@@ -30,13 +31,14 @@ class Crew:
     def shard(self, rank: int) -> Any:
         """An empty replay actor."""
         options = ReplayActor.options(num_cpus=self._config.cluster.replay_cpus, **self._place.beside_learner(rank))
-        return options.remote(partial(build.make_shard, self._config))
+        return options.remote(partial(build.make_shard, self._config, self._spec, rank))
 
     def desk(self, rank: int) -> Desk:
         """A feeder without orders."""
         config = self._config
         settings = FeederSettings(
             throttle=build.throttle(config),
+            scores=compares_features(config.replay),
             batches_ahead=config.replay.prefetch,
             answer_timeout_s=config.cluster.answer_timeout_s,
             patience_s=config.cluster.patience_s,

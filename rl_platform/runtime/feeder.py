@@ -24,6 +24,7 @@ class FeederSettings(NamedTuple):
     """What a feeder is built with; meanings are those of the parts."""
 
     throttle: Throttle
+    scores: bool
     batches_ahead: int
     answer_timeout_s: float
     patience_s: float
@@ -142,6 +143,7 @@ class Feeder:
                 self._rollouts,
                 self._settings.throttle,
                 self,
+                scores=self._settings.scores,
                 batches_ahead=self._settings.batches_ahead,
                 answer_timeout_s=self._settings.answer_timeout_s,
                 lockstep=self._lockstep,

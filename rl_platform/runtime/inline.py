@@ -49,7 +49,7 @@ class SerialTraining:
         self._run.add_rollout(info)
         self._shard.insert(unroll)
         while self._shard.status().ready and not self._run.should_stop():
-            batch = self._shard.next_batch(self._weights.version)
+            batch = self._shard.next_batch(self._weights.version, self._weights)
             if batch is None:
                 break
             self._run.add_update(self._learner.update(batch))
@@ -136,7 +136,7 @@ class OverlappedTraining:
             exchange.changed.wait_for(lambda: exchange.error or exchange.shard.status().ready, timeout=_LOOK_EVERY_S)
             if exchange.error:
                 raise exchange.error
-            batch = exchange.shard.next_batch(exchange.updates_begun)
+            batch = exchange.shard.next_batch(exchange.updates_begun, exchange.weights)
             if batch is None:
                 return None
             exchange.updates_begun += 1

@@ -9,6 +9,7 @@ from actors.policy import TorchPolicy
 from configs.loader import load_config
 from configs.schema import Config
 from rl_platform.core.flat import FlatParameters
+from rl_platform.core.spec import ActionSpec
 from rl_platform.core.types import Weights
 from rl_platform.runtime import build
 from rl_platform.runtime.checkpoint import State, load_checkpoint, load_newest
@@ -19,24 +20,30 @@ from rl_platform.runtime.preflight import environment_spec
 class LoadedPolicy:
     """Acts as a trained network does; holds no state of its own but the random generator of sampled actions."""
 
-    def __init__(self, policy: TorchPolicy):
-        self._policy = policy
+    def __init__(self, policy: TorchPolicy, action: ActionSpec):
+        self._policy, self._action = policy, action
 
     def initial_state(self, num_envs: int) -> np.ndarray:
         """Memory state [N, M] at the start of an episode."""
         return self._policy.initial_memory(num_envs)
 
     def act(self, observations: np.ndarray, state: np.ndarray, greedy: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Actions [N] for observations [N, …], and the next state; start an episode from `initial_state`."""
+        """Actions [N] or, within their bounds, [N, A], for observations [N, …], and the next state.
+
+        Start an episode from `initial_state`.
+        """
         is_first = np.zeros(len(observations), bool)
         choice = self._policy.act(np.asarray(observations), is_first, state, greedy=greedy)
-        return choice.action, choice.memory
+        if self._action.kind == "categorical":
+            return choice.action, choice.memory
+        return np.clip(choice.action, self._action.low, self._action.high), choice.memory
 
 
 def load_policy(run_or_checkpoint: str | Path, *, seed: int | None = None) -> LoadedPolicy:
     """The policy of a checkpoint, or of the newest whole checkpoint of a run. `seed` is that of sampled actions."""
     config, state, _ = read_run(Path(run_or_checkpoint))
-    return LoadedPolicy(make_trained_policy(config, state, seed=config.run.seed if seed is None else seed))
+    policy = make_trained_policy(config, state, seed=config.run.seed if seed is None else seed)
+    return LoadedPolicy(policy, environment_spec(config).action)
 
 
 def read_run(path: Path) -> tuple[Config, State, Path]:

@@ -69,6 +69,7 @@ class Pipeline:
     actors and what they are collecting remain.
 
     Args:
+      scores: whether the shard compares candidates under the newest weights.
       batches_ahead: updates asked of the learner at once; beyond the first, their batches are assembled and fetched
         while it works.
       answer_timeout_s: a shard or learner that owes an answer for longer than this has failed.
@@ -76,11 +77,11 @@ class Pipeline:
     """
 
     def __init__(self, stations: Stations, rollouts: RolloutGroup, throttle: Throttle, listener: Listener, *,
-                 batches_ahead: int, answer_timeout_s: float, lockstep: Lockstep):  # fmt: skip
+                 scores: bool = False, batches_ahead: int, answer_timeout_s: float, lockstep: Lockstep):  # fmt: skip
         self._shard, self._learner, self._weights, self._version = stations
         self._rollouts, self._throttle, self._listener = rollouts, throttle, listener
         self._batches_ahead, self._answer_timeout_s = batches_ahead, answer_timeout_s
-        self._lockstep = lockstep
+        self._lockstep, self._scores = lockstep, scores
         self.updates_begun = self._version
         self.updates_in_flight = 0
         self._held: list[tuple[RolloutInfo, ray.ObjectRef]] = []
@@ -198,7 +199,8 @@ class Pipeline:
 
     def _send(self, infos: tuple[RolloutInfo, ...], unrolls: tuple[ray.ObjectRef, ...],
               version: int | None) -> ray.ObjectRef:  # fmt: skip
-        status, batch = self._shard.exchange.remote(version, *unrolls)
+        weights = self._weights if self._scores and version is not None else None
+        status, batch = self._shard.exchange.remote(version, weights, *unrolls)
         taken = 0 if version is None else self._batch_columns
         exchange = _Exchange(infos, unrolls, len(unrolls) * self._throttle.unroll_columns - taken)
         self._exchanging.append(exchange)

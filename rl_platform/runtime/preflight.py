@@ -16,6 +16,7 @@ def preflight(config: Config) -> EnvSpec:
         build.make_network(config, spec)
     except ValueError as error:  # names the key itself
         raise InputError(str(error)) from error
+    _check_actions(config, spec)
     return spec
 
 
@@ -23,6 +24,15 @@ def environment_spec(config: Config) -> EnvSpec:
     """What the config's environment looks like; InputError, naming it, if it cannot be made here."""
     with blaming(f"env.id {config.env.id}", Exception):  # a constructor raises whatever its author liked
         return build.env_spec(config)
+
+
+def _check_actions(config: Config, spec: EnvSpec) -> None:
+    relevance = config.learner.relevance
+    if relevance is not None and relevance.policy == "implied" and spec.action.kind != "categorical":
+        raise InputError(
+            f"learner.relevance.policy implied is known for discrete actions alone, and {spec.name} has others; "
+            "set it to behaviour"
+        )
 
 
 def _check_devices(config: Config) -> None:

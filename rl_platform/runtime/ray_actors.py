@@ -69,11 +69,15 @@ class ReplayActor:
         return self._shard.status()
 
     @ray.method(num_returns=2)
-    def exchange(self, learner_version: int | None, *unrolls: Unroll) -> tuple[ShardStatus, Batch | None]:
-        """Take unrolls in; give a batch for that version out, if one is asked for and can be had."""
+    def exchange(self, learner_version: int | None, weights: Weights | None,
+                 *unrolls: Unroll) -> tuple[ShardStatus, Batch | None]:  # fmt: skip
+        """Take unrolls in; give a batch for that version out, if one is asked for and can be had.
+
+        `weights` are the newest known, if candidates are to be compared under them.
+        """
         for unroll in unrolls:
             self._shard.insert(unroll)
-        batch = None if learner_version is None else self._shard.next_batch(learner_version)
+        batch = None if learner_version is None else self._shard.next_batch(learner_version, weights)
         return self._shard.status(), batch
 
 

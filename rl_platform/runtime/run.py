@@ -223,8 +223,8 @@ class Run:
 
     def _write_row(self) -> None:
         with self._lock:
-            row = self._statistics.row()
-        self._writers.write_row(row)
+            row, histograms = self._statistics.row(), self._statistics.histograms
+        self._writers.write_row(row, histograms)
         self._progress.update(row)
 
 

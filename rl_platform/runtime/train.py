@@ -118,7 +118,7 @@ def _inline_training(config: Config, spec: EnvSpec, restored: State | None, run:
     learner = build.make_learner(config, spec)
     if restored is not None:
         learner.load_state_dict(restored)
-    shard = build.make_shard(config)
+    shard = build.make_shard(config, spec)
     workers = [build.make_worker(config, actor, run.first_incarnation) for actor in range(config.actors.count)]
     evaluator = local_evaluator(config, run_is_ending=run.stop.made)
     limit_s = config.actors.step_timeout_s

@@ -1,5 +1,7 @@
 """The policy of a rollout worker: what it says, takes over and remembers."""
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import torch
 
 from actors.policy import TorchPolicy
 from models.build import build_actor_critic
-from rl_platform.core.distributions import Categorical
+from rl_platform.core.distributions import Categorical, distribution_of
 from rl_platform.core.flat import FlatParameters
 from rl_platform.core.spec import ActionSpec, EnvSpec
 from rl_platform.core.types import Weights
@@ -60,6 +62,17 @@ def test_features_are_made_from_the_embedding():
     step = act(acting, observations())
     assert (step.features.shape, step.features.dtype.name) == ((NUM_ENVS, 3), "float16")
     assert np.ptp(step.features) > 0
+
+
+def test_a_step_keeps_none_of_the_steps_before_alive():
+    acting = policy()
+    acting.load(weights(1, 0))
+    memory = acting.initial_memory(NUM_ENVS)
+    first = weakref.ref(memory)
+    for _ in range(2):
+        memory = acting.act(observations(), np.zeros(NUM_ENVS, bool), memory).memory
+    gc.collect()
+    assert first() is None
 
 
 def test_bf16_stays_close_to_fp32():
@@ -114,3 +127,18 @@ def test_observations_may_be_read_only_or_strided():
     read_only.flags.writeable = False
     for observation in (read_only, flipped):
         assert np.array_equal(act(acting, observation, greedy=True).behaviour, expected)
+
+
+def test_numbers_are_drawn_about_the_mean_and_the_mode_is_the_mean():
+    spec = EnvSpec("test", (3,), "float32", ActionSpec("gaussian", 2, low=(-1.0, -1.0), high=(1.0, 1.0)))
+    network = build_actor_critic(spec, encoder={"kind": "mlp", "hidden": (8,)}, seed=0)
+    acting = TorchPolicy(network, distribution_of(spec.action), torch.Generator().manual_seed(0),
+                         precision=torch.float32)  # fmt: skip
+    observation, draws = np.ones((4000, 3), np.float32), (4000, 2)
+    first, memory = np.zeros(4000, bool), acting.initial_memory(4000)
+    drawn, best = (acting.act(observation, first, memory, greedy=greedy) for greedy in (False, True))
+    assert [(array.shape, array.dtype.name) for array in drawn[:2]] == [(draws, "float32"), ((4000, 4), "float32")]
+    np.testing.assert_array_equal(best.action, best.behaviour[:, :2])
+    np.testing.assert_allclose(drawn.action.mean(0), best.action[0], atol=4 / 4000**0.5)
+    np.testing.assert_allclose(drawn.action.std(0), 1.0, atol=4 / 8000**0.5)
+    assert np.abs(drawn.action).max() > 2  # bounds are the environment's affair

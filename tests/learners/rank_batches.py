@@ -43,6 +43,13 @@ def part(batch: Batch, columns: slice) -> Batch:
                           uses=batch.uses[columns], env_steps=int(steps.valid.sum()))  # fmt: skip
 
 
+def half_replayed(batch: Batch) -> Batch:
+    """With every other column said to come from a replay source, for the second time."""
+    online = np.arange(len(batch.online)) % 2 == 0
+    env_steps = int(batch.steps.valid[online].sum())
+    return batch._replace(online=online, uses=np.where(online, 1, 2).astype(np.int32), env_steps=env_steps)
+
+
 def invalid(batch: Batch, *, after: int) -> Batch:
     """Without the transitions from time `after` on."""
     valid = batch.steps.valid.copy()

@@ -6,13 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from learners.learner import Learner
-from learners.objective import Reduction, VtraceSettings
 from learners.optimizer import rmsprop
 from learners.ranks import ONE_RANK, Address, Ranks, host_ranks, join_ranks
-from models.actor_critic import ActorCritic, ModelOutput
+from learners.settings import LearnerSettings, Reduction
 from models.build import build_actor_critic
 from rl_platform.core.distributions import distribution_of
 from rl_platform.core.schedule import Schedule
@@ -34,6 +32,9 @@ class Case(NamedTuple):
     learning_rate: float = 1e-3
     watched: bool = False
     """The parameters' norm is kept for each update (slow for large networks)."""
+    normalize_observations: bool = False
+    settings: dict[str, Any] = {}
+    """Further ones of `LearnerSettings`."""
 
 
 CASE = Case()
@@ -49,25 +50,13 @@ class Trained(NamedTuple):
     """Of the parameters, after each update, if the case is watched."""
 
 
-class InOneDtype(nn.Module):
-    """An actor-critic whose heads compute in the encoder's dtype, so that float64 is not rounded on the way."""
-
-    def __init__(self, network: ActorCritic):
-        super().__init__()
-        self.network = network
-
-    def forward(self, observation: Tensor, is_first: Tensor, memory: Tensor) -> ModelOutput:
-        features = self.network.encoder(observation.flatten(0, 1))
-        shape = (*is_first.shape, -1)
-        return ModelOutput(self.network.policy(features).view(shape), self.network.value(features).view(shape),
-                           features.view(shape), memory)  # fmt: skip
-
-
 def make_learner(case: Case = CASE, ranks: Ranks = ONE_RANK) -> Learner:
+    network = build_actor_critic(case.spec, encoder=case.encoder, normalize_observations=case.normalize_observations,
+                                 seed=1)  # fmt: skip
     return Learner(
-        InOneDtype(build_actor_critic(case.spec, encoder=case.encoder, seed=1)).to(case.dtype),
+        network.to(case.dtype),
         distribution_of(case.spec.action),
-        VtraceSettings(reduction=case.reduction, normalize_advantages=case.normalize_advantages),
+        LearnerSettings(reduction=case.reduction, normalize_advantages=case.normalize_advantages, **case.settings),
         optimizer=rmsprop(),
         learning_rate=Schedule(case.learning_rate),
         entropy_weight=Schedule(0.01),

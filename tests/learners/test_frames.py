@@ -117,8 +117,9 @@ def real_unrolls(game, max_episode_frames):
     env = Recorded(AleVectorEnv(game=game, seeds=derive_seeds(1, ENVS, "env", 0, 0), life_loss_terminates=True,
                                 max_episode_frames=max_episode_frames))  # fmt: skip
     actions = env.spec.action.size
-    worker = RolloutWorker(env, UniformPolicy(actions, seed=2), unroll_length=LENGTH, num_params=actions, num_values=1,
-                           actor=0, incarnation=0, task=np.zeros(ENVS, np.int32))  # fmt: skip
+    policy = UniformPolicy(env.spec.action, seed=2)
+    worker = RolloutWorker(env, policy, unroll_length=LENGTH, num_params=actions, num_values=1, actor=0,
+                           incarnation=0, task=np.zeros(ENVS, np.int32))  # fmt: skip
     return env, (worker.collect(Weights(0, np.zeros(1, np.float32)))[0] for _ in range(UNROLLS))
 
 
@@ -137,8 +138,8 @@ def test_the_learner_sees_what_ale_showed(game, max_episode_frames, has_lives, d
     compared = 0
     for unroll in unrolls:
         queue.insert(unroll)
-        while taken := queue.take(COLUMNS, 0):
-            steps = transfer.to_time_major(taken[0])
+        while len(queue) >= COLUMNS:
+            steps = transfer.to_time_major(queue.ring.read(queue.draw(COLUMNS)))
             stacks = stack_frames(steps.observation, steps.is_first, STACK).numpy(force=True)
             for column in range(COLUMNS):
                 number, index = divmod(compared, ENVS)

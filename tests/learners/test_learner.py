@@ -9,68 +9,27 @@ import torch
 
 from actors.policy import TorchPolicy
 from learners.learner import Learner
-from learners.objective import VtraceSettings
 from learners.optimizer import OptimizerFactory, adam, rmsprop
+from learners.relevance import Relevance
+from learners.settings import ImpactSettings
 from models.build import build_actor_critic
 from rl_platform.core.distributions import Categorical
 from rl_platform.core.schedule import Schedule
-from rl_platform.core.spec import ActionSpec, EnvSpec
-from rl_platform.core.types import Batch, Trajectory
-
-VECTORS = EnvSpec("vectors", (3,), "float32", ActionSpec("categorical", 2))
-IMAGES = EnvSpec("images", (4, 36, 36), "uint8", ActionSpec("categorical", 2), frame_stack=4)
-ENCODERS = {VECTORS: {"kind": "mlp", "hidden": (16,)}, IMAGES: {"kind": "nature_cnn", "embedding": 16}}
-STEPS, COLUMNS = 5, 6
-
-
-def learner(spec: EnvSpec = VECTORS, *, optimizer: OptimizerFactory | None = None,
-            learning_rate: Schedule | None = None, entropy: float = 0.01, precision: torch.dtype = torch.float32,
-            **settings: Any) -> Learner:  # fmt: skip
-    return Learner(
-        build_actor_critic(spec, encoder=ENCODERS[spec], seed=1),
-        Categorical(2),
-        VtraceSettings(**settings),
-        optimizer=optimizer or rmsprop(),
-        learning_rate=learning_rate or Schedule(1e-2),
-        entropy_weight=Schedule(entropy),
-        gradient_clip=40.0,
-        frame_stack=spec.frame_stack,
-        precision=precision,
-    )
-
-
-def batch(spec: EnvSpec = VECTORS, seed: int = 0, **replaced: np.ndarray) -> Batch:
-    """A bandit: action 1 earns 1, action 0 nothing. Arrays are read-only, as those in shared memory are."""
-    rng = np.random.default_rng(seed)
-    frames = rng.normal(size=(COLUMNS, STEPS + spec.frame_stack, *spec.frame_shape))
-    frames = frames.astype(np.float32) if spec.observation_dtype == "float32" else (frames * 50 + 128).astype(np.uint8)
-    action = rng.integers(0, 2, (COLUMNS, STEPS))
-    steps = Trajectory(
-        observation=frames,
-        is_first=rng.random((COLUMNS, STEPS + 1)) < 0.2,
-        action=action,
-        reward=action.astype(np.float32),
-        terminated=np.ones((COLUMNS, STEPS), bool),
-        truncated=np.zeros((COLUMNS, STEPS), bool),
-        valid=np.ones((COLUMNS, STEPS), bool),
-        behaviour=np.zeros((COLUMNS, STEPS, 2), np.float32),
-        value=np.zeros((COLUMNS, STEPS, 1), np.float32),
-        features=np.zeros((COLUMNS, STEPS, 0), np.float16),
-        memory=np.zeros((COLUMNS, 0), np.float32),
-        previous_action=np.zeros(COLUMNS, np.int64),
-        previous_reward=np.zeros(COLUMNS, np.float32),
-        task=np.zeros(COLUMNS, np.int32),
-    )._replace(**replaced)
-    for array in steps:
-        array.flags.writeable = False
-    return Batch(steps, np.zeros(COLUMNS, np.int64), np.ones(COLUMNS, bool), STEPS * COLUMNS, 3,
-                 np.ones(COLUMNS, np.int32), {})  # fmt: skip
-
-
-def changed(array: np.ndarray, value: float, *, at: tuple[int, int] = (2, 3)) -> np.ndarray:
-    copy = array.copy()
-    copy[at] = value
-    return copy
+from rl_platform.core.spec import EnvSpec
+from rl_platform.core.types import Trajectory
+from tests.learners.small_learner import (
+    COLUMNS,
+    ENCODERS,
+    IMAGES,
+    STEPS,
+    VECTORS,
+    batch,
+    changed,
+    hard_batch,
+    learner,
+    parameters,
+    plain,
+)
 
 
 @pytest.mark.filterwarnings("error")
@@ -117,13 +76,13 @@ def test_equal_inputs_give_equal_bytes_and_a_resumed_run_equals_an_uninterrupted
     first, second = (learner(IMAGES, optimizer=optimizer, precision=precision) for _ in range(2))
     for seed in range(20):
         infos = [learning.update(batch(IMAGES, seed)) for learning in (first, second)]
-        assert infos[0] == infos[1]
+        assert plain(infos[0]) == plain(infos[1])
     assert first.weights().vector.tobytes() == second.weights().vector.tobytes()
 
     resumed = learner(IMAGES, optimizer=optimizer, precision=precision)
     resumed.load_state_dict(first.state_dict())
     for seed in range(20, 23):
-        assert first.update(batch(IMAGES, seed)) == resumed.update(batch(IMAGES, seed))
+        assert plain(first.update(batch(IMAGES, seed))) == plain(resumed.update(batch(IMAGES, seed)))
     assert first.weights().version == resumed.weights().version == 23
     assert first.weights().vector.tobytes() == resumed.weights().vector.tobytes()
 
@@ -161,7 +120,7 @@ def test_an_update_without_valid_transitions_is_no_step():
 def test_state_before_the_first_update_round_trips():
     first, resumed = learner(), learner()
     resumed.load_state_dict(first.state_dict())
-    assert first.update(batch()) == resumed.update(batch())
+    assert plain(first.update(batch())) == plain(resumed.update(batch()))
 
 
 def test_state_is_arrays_and_plain_numbers_that_later_updates_leave_alone():
@@ -215,7 +174,7 @@ def test_nan_at_an_invalid_step_is_ignored():
         infos.append(learning.update(batch(reward=reward, valid=valid)))
         weights.append(learning.weights().vector)
     assert not infos[1].skipped
-    assert infos[0] == infos[1]
+    assert plain(infos[0]) == plain(infos[1])
     assert np.array_equal(*weights)
 
 
@@ -254,3 +213,99 @@ def test_bf16_updates_stay_close_to_fp32_ones():
     for name in ("loss/total", "loss/value", "gradient_norm"):
         assert metrics[1][name] == pytest.approx(metrics[0][name], rel=0.03)
     assert metrics[1]["loss/total"] != metrics[0]["loss/total"]
+
+
+ALGORITHMS = {
+    "ppo": {"estimator": "gae", "objective": "ppo", "epochs": 2, "minibatches": 3, "reduction": "mean"},
+    "impact": {
+        "objective": "impact",
+        "impact": ImpactSettings(target_every=2, target_tau=0.5, kl_coefficient=0.5, kl_target=1e-3, buffer_uses=2),
+    },
+    "clear": {"policy_cloning_weight": 0.1, "value_cloning_weight": 0.05},
+    "laser": {"relevance": Relevance(threshold=0.1)},
+    "columns": {"epochs": 2, "minibatches": 2},
+    "normalised": {"normalize_observations": True},
+}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_algorithm_continues_from_its_state_bit_for_bit(algorithm: str):
+    first, resumed = (learner(VECTORS, **ALGORITHMS[algorithm]) for _ in range(2))
+    for seed in range(5):
+        first.update(hard_batch(seed, replayed=slice(0, 2)))
+    resumed.load_state_dict(first.state_dict())
+    for seed in range(5, 8):
+        infos = [plain(each.update(hard_batch(seed, replayed=slice(0, 2)))) for each in (first, resumed)]
+        assert infos[0] == infos[1]
+        assert not infos[0].skipped
+    assert parameters(first).tobytes() == parameters(resumed).tobytes()
+    assert parameters(first).tobytes() != parameters(learner(VECTORS, **ALGORITHMS[algorithm])).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "missing"),
+    [("impact", "target"), ("impact", "target_kl"), ("normalised", "observation_moments")],
+)
+def test_a_state_without_what_the_algorithm_needs_is_refused(algorithm: str, missing: str):
+    learning = learner(VECTORS, **ALGORITHMS[algorithm])
+    state = learning.state_dict()
+    del state[missing]
+    with pytest.raises(ValueError, match=f"the saved learner has no {missing}"):
+        learning.load_state_dict(state)
+
+
+def test_nothing_is_learned_without_a_batch():
+    for settings in ALGORITHMS.values():
+        learning = learner(VECTORS, **settings)
+        before = parameters(learning)
+        info = learning.update(None)
+        assert (info.version, info.updates, info.env_steps, info.skipped, info.had_batch) == (1, 1, 0, False, False)
+        assert info.histograms == {}
+        assert parameters(learning).tobytes() == before.tobytes()
+
+
+def test_ages_are_told_apart_by_where_columns_come_from():
+    """Weights 5 learn from online columns of versions 5, 4, 4 and replayed ones of 1, 0 and 2."""
+    learning = learner()
+    for seed in range(5):
+        learning.update(batch(seed=seed))
+    mixed = batch()._replace(
+        weight_version=np.array([5, 1, 4, 0, 4, 2]),
+        online=np.array([True, False, True, False, True, False]),
+        uses=np.array([1, 2, 1, 3, 1, 4], np.int32),
+        metrics={"replay/fill": 0.5},
+    )
+    info = learning.update(mixed)
+    expected = {"policy_lag_mean": 2 / 3, "policy_lag_max": 1, "replay_age_mean": 4, "replay_age_max": 5,
+                "reuse_mean": 3, "online_share": 0.5, "replay/fill": 0.5}  # fmt: skip
+    assert {name: info.metrics[name] for name in expected} == pytest.approx(expected)
+    assert info.histograms["policy_lag"].tolist() == [0, 1, 1]
+    assert info.histograms["replay_age"].tolist() == [4, 5, 3]
+    only_online = learning.update(batch()).metrics
+    assert not {"replay_age_mean", "reuse_mean", "online_share"} & only_online.keys()
+    only_replayed = learning.update(batch()._replace(online=np.zeros(COLUMNS, bool))).metrics
+    assert "policy_lag_mean" not in only_replayed
+    assert only_replayed["online_share"] == 0
+
+
+def test_reward_scale_multiplies_what_the_transform_leaves():
+    halved = batch(reward=np.full((COLUMNS, STEPS), 0.5, np.float32))
+    scaled = learner(reward_scale=0.5).update(batch(reward=np.full((COLUMNS, STEPS), 7.0, np.float32)))
+    assert scaled.metrics == learner().update(halved).metrics
+
+
+def test_minibatches_of_columns_are_steps_of_their_own():
+    """Three epochs of two: six gradient steps, one version, env steps committed once."""
+    learning = learner(epochs=3, minibatches=2)
+    info = learning.update(batch())
+    assert learning.state_dict()["optimizer"]["tensors"]["step"] == 6
+    assert (info.version, info.env_steps) == (1, STEPS * COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [{"epochs": 0}, {"minibatches": 0}, {"estimator": "gae"}, {"impact": ImpactSettings(target_every=2)}],
+)
+def test_settings_without_meaning_are_refused(nonsense: dict[str, Any]):
+    with pytest.raises(AssertionError):
+        learner(**nonsense)

@@ -16,11 +16,13 @@ import torch
 
 from actors.envs.gymnasium_env import GymnasiumVectorEnv
 from learners.ranks import Address, host_ranks, join_ranks
+from learners.relevance import Relevance
+from learners.settings import ImpactSettings
 from models.build import build_actor_critic
 from rl_platform.core.seeding import derive_seeds
-from rl_platform.core.types import Batch
-from tests.learners.rank_batches import SITUATIONS, Situation, invalid, joined, part, record, shared
-from tests.learners.rank_process import Case, keep_up, make_learner, parameters, train, train_together
+from rl_platform.core.types import Batch, UpdateInfo
+from tests.learners.rank_batches import SITUATIONS, Situation, half_replayed, invalid, joined, part, record, shared
+from tests.learners.rank_process import Case, Trained, keep_up, make_learner, parameters, train, train_together
 
 SPAWN = multiprocessing.get_context("spawn")
 PATIENCE_S = 5.0
@@ -62,16 +64,60 @@ def test_two_ranks_learn_what_one_learns_from_all_columns(
     parts = shared(recorded, situation, updates)
     here, there = train_together(two_processes, case, parts)
     alone = train(case, [joined(each) for each in parts])
+    assert_equal(here, there, alone, tolerance)
+    assert np.abs(alone.parameters - parameters(make_learner(case))).max() > 1000 * tolerance  # it has learned
+
+
+def assert_equal(here: Trained, there: Trained, alone: Trained, tolerance: float) -> None:
+    """Two ranks are the same, and what one learner is that had all columns."""
     assert here.parameters.tobytes() == there.parameters.tobytes()
     assert np.abs(here.parameters - alone.parameters).max() <= tolerance
-    assert np.abs(alone.parameters - parameters(make_learner(case))).max() > 1000 * tolerance  # it has learned
     for infos in zip(here.infos, there.infos, alone.infos, strict=True):
-        one, other, whole = (info._replace(columns_dropped=0, had_batch=True) for info in infos)
+        one, other, whole = map(of_all_ranks, infos)
         assert one == other
         assert one._replace(metrics={}) == whole._replace(metrics={})
         assert one.metrics.keys() == whole.metrics.keys()
         for name in whole.metrics.keys() - {"explained_variance"}:
             assert one.metrics[name] == pytest.approx(whole.metrics[name], rel=1e-3, abs=1e-4), name
+
+
+def of_all_ranks(info: UpdateInfo) -> UpdateInfo:
+    """Without what is said of one rank alone."""
+    return info._replace(columns_dropped=0, had_batch=True, histograms={})
+
+
+ALGORITHMS = {
+    "ppo": Case(torch.float64, "mean", True, settings={"estimator": "gae", "objective": "ppo", "epochs": 2}),
+    "ppo corrected for lag": Case(torch.float64, "sum", settings={"objective": "ppo", "epochs": 2}),
+    "impact": Case(
+        torch.float64,
+        "mean",
+        settings={
+            "objective": "impact",
+            "impact": ImpactSettings(
+                target_every=2, target_tau=0.5, kl_coefficient=0.5, kl_target=1e-4, buffer_batches=3, buffer_uses=2
+            ),
+        },
+    ),
+    "clear": Case(torch.float64, "mean", settings={"policy_cloning_weight": 0.5, "value_cloning_weight": 0.5}),
+    "laser": Case(torch.float64, "sum", settings={"relevance": Relevance("behaviour", "tilde_first", 1e-3)}),
+    "normalised": Case(torch.float64, "sum", normalize_observations=True),
+}
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_two_ranks_are_one_for_every_algorithm(
+    two_processes: ProcessPoolExecutor, recorded: list[Batch], algorithm: str, situation: Situation
+):
+    case, mixed = ALGORITHMS[algorithm], [half_replayed(batch) for batch in recorded]
+    parts = shared(mixed, situation, 60)
+    here, there = train_together(two_processes, case, parts)
+    alone = train(case, [joined(each) for each in parts])
+    assert_equal(here, there, alone, 1e-9)
+    assert np.abs(alone.parameters - parameters(make_learner(case))).max() > 1e-3
+    if algorithm == "laser":
+        assert len({info.metrics["accept_rate_replayed"] for info in alone.infos}) > 10  # neither all nor none
 
 
 def test_nan_on_one_rank_has_both_skip(two_processes: ProcessPoolExecutor, recorded: list[Batch]):

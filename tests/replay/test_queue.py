@@ -5,32 +5,8 @@ import pytest
 
 from replay.queue import QueueSource
 from replay.shard import ReplayShard
-from rl_platform.core.types import Origin, Trajectory, Unroll
-
-
-def unroll(first_column: int, num_columns: int, *, version: int = 0, steps: int = 3, invalid: int = 0) -> Unroll:
-    """Columns that carry their number in every field; the first `invalid` transitions are invalid."""
-    number = np.arange(first_column, first_column + num_columns)
-    rows = np.broadcast_to(number, (steps, num_columns))
-    valid = np.ones((steps, num_columns), bool)
-    valid.reshape(-1)[:invalid] = False
-    trajectory = Trajectory(
-        observation=np.broadcast_to(number[None, :, None], (steps + 4, num_columns, 2)).astype(np.uint8),
-        is_first=np.zeros((steps + 1, num_columns), bool),
-        action=rows.astype(np.int64),
-        reward=rows.astype(np.float32),
-        terminated=np.zeros((steps, num_columns), bool),
-        truncated=np.zeros((steps, num_columns), bool),
-        valid=valid,
-        behaviour=rows[..., None].astype(np.float32),
-        value=rows[..., None].astype(np.float32),
-        features=rows[..., None].astype(np.float16),
-        memory=number[:, None].astype(np.float32),
-        previous_action=number.astype(np.int64),
-        previous_reward=number.astype(np.float32),
-        task=np.zeros(num_columns, np.int32),
-    )
-    return Unroll(trajectory, Origin(0, 0, 0, version))
+from tests.replay.columns import numbers as column_numbers
+from tests.replay.columns import unroll
 
 
 def shard(capacity: int, batch_columns: int, *, overflow="block", max_policy_lag: int = 100) -> ReplayShard:
@@ -39,14 +15,8 @@ def shard(capacity: int, batch_columns: int, *, overflow="block", max_policy_lag
 
 
 def numbers(batch) -> list[int]:
-    """The columns' numbers, after checking that every field agrees on them."""
-    steps = batch.steps
-    expected = steps.previous_action
-    for field in (steps.action, steps.reward, steps.behaviour[..., 0], steps.value[..., 0], steps.observation[..., 0]):
-        np.testing.assert_array_equal(field, np.broadcast_to(expected[:, None], field.shape))
-    np.testing.assert_array_equal(steps.memory[:, 0], expected)
-    np.testing.assert_array_equal(steps.previous_reward, expected)
-    return expected.tolist()
+    np.testing.assert_array_equal(batch.steps.memory[:, 0], batch.steps.previous_action)
+    return column_numbers(batch.steps)
 
 
 def test_every_column_leaves_once_and_in_order_across_many_wraparounds():
@@ -116,3 +86,14 @@ def test_env_steps_count_each_valid_transition_once_even_when_dropped():
     replay.insert(unroll(0, 2, version=0, invalid=1))  # 5 valid transitions, all dropped below
     assert replay.insert(unroll(2, 4, version=1, invalid=2)).env_steps == 15  # 10 more
     assert [replay.next_batch(1).env_steps, replay.next_batch(1).env_steps] == [15, 0]
+
+
+def test_the_queue_itself_drops_what_is_stale():
+    queue = QueueSource(8, overflow="block", max_policy_lag=3)
+    queue.insert(unroll(0, 3, version=1))
+    queue.insert(unroll(3, 3, version=2))
+    assert queue.drop_stale(5) == 3
+    slots = queue.draw(2)
+    assert column_numbers(queue.ring.read(slots)) == [3, 4]
+    assert queue.ring.weight_version[slots].tolist() == [2, 2]
+    assert len(queue) == 1 and queue.take_dropped() == 3

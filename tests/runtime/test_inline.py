@@ -125,7 +125,8 @@ def test_overlapped_an_error_of_the_collector_fails_the_run(tmp_path):
 
 def test_serial_a_hang_is_named_while_it_lasts():
     env = GymnasiumVectorEnv(env_id="Fails-v0", seeds=np.array([1], np.int32), kwargs={"way": "hangs"})
-    worker = RolloutWorker(env, UniformPolicy(2, seed=0), unroll_length=101, num_params=2, num_values=1, actor=0,
+    policy = UniformPolicy(env.spec.action, seed=0)
+    worker = RolloutWorker(env, policy, unroll_length=101, num_params=2, num_values=1, actor=0,
                            incarnation=0, task=np.zeros(1, np.int32))  # fmt: skip
     lines = []
 

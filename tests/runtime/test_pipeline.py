@@ -56,7 +56,7 @@ class Rig:
         self.learner = LearnerActor.remote(Seat(0, 1, "gloo", 20.0), torch_threads=1)
         make_learner = partial(build.make_learner, CONFIG, build.env_spec(CONFIG))
         ray.get(self.learner.begin.remote(make_learner, None, None, None))
-        self.shard = ReplayActor.remote(partial(build.make_shard, CONFIG))
+        self.shard = ReplayActor.remote(partial(build.make_shard, CONFIG, build.env_spec(CONFIG)))
         ray.get(self.shard.status.remote())
         self.handles = [RolloutActor.remote(partial(build.make_worker, CONFIG, actor, 0), torch_threads=1)
                         for actor in range(2)]  # fmt: skip

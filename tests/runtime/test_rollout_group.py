@@ -54,7 +54,8 @@ def make_worker(fates, actor: int, incarnation: int) -> RolloutWorker:
     gymnasium.register("Sleepy-v0", Sleepy)
     env = GymnasiumVectorEnv(env_id="Sleepy-v0", seeds=np.array([1, 2], np.int32),
                              kwargs={"fate": fates[min(incarnation, len(fates) - 1)]})  # fmt: skip
-    return RolloutWorker(env, UniformPolicy(2, seed=1), unroll_length=20, num_params=2, num_values=1, actor=actor,
+    policy = UniformPolicy(env.spec.action, seed=1)
+    return RolloutWorker(env, policy, unroll_length=20, num_params=2, num_values=1, actor=actor,
                          incarnation=incarnation, task=np.zeros(2, np.int32))  # fmt: skip
 
 

@@ -85,12 +85,12 @@ def update(config: Config, spec: EnvSpec) -> Callable[[], object]:
 
 def recorded(config: Config, spec: EnvSpec) -> tuple[Unroll, Batch]:
     """A real unroll, and a batch whose last columns come from it."""
-    worker, shard = build.make_worker(config, 0, 0), build.make_shard(config)
+    worker, shard = build.make_worker(config, 0, 0), build.make_shard(config, spec)
     weights = build.make_learner(config, spec).weights()
     while not shard.status().ready:
         unroll, _ = worker.collect(weights)
         shard.insert(unroll)
-    batch = shard.next_batch(weights.version)
+    batch = shard.next_batch(weights.version, weights)
     worker.close()
     assert batch is not None, "a batch was ready"
     return unroll, batch

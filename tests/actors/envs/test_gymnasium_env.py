@@ -1,17 +1,21 @@
 """gymnasium environments: episodes as gymnasium plays them, and environments that break."""
 
+import sys
+
 import ale_py
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from actors.envs.gymnasium_env import GymnasiumVectorEnv
 from actors.envs.single import MAX_TRIES
+from rl_platform.core.spec import ActionSpec
 
 SEEDS = np.array([1, 2, 3], dtype=np.int32)
 BAD_SEED = 2
 LENGTH = 5
+MUJOCO = ("Hopper-v5", "HalfCheetah-v5")
 
 
 class Fragile(gymnasium.Env):
@@ -78,13 +82,34 @@ class Shaped(gymnasium.Env):
         return self.observation_space.sample(), 0.0, False, False, {}
 
 
+class Recording(gymnasium.Env):
+    """Has the action space that it is given, and keeps the actions that it gets."""
+
+    built: list["Recording"] = []
+    observation_space = Box(-1, 1, (1,), np.float64)
+
+    def __init__(self, space: gymnasium.Space):
+        self.action_space, self.actions = space, []
+        Recording.built.append(self)
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        self.actions.append(action)
+        return np.zeros(1), 0.0, False, False, {}
+
+
 gymnasium.register("Fragile-v0", entry_point=Fragile)
 gymnasium.register("Shaped-v0", entry_point=Shaped)
+gymnasium.register("Recording-v0", entry_point=Recording)
 
 
 @pytest.fixture(autouse=True)
 def forget_what_was_built():
     Fragile.built.clear()
+    Recording.built.clear()
 
 
 def make_fragile(fault: str, **kwargs) -> GymnasiumVectorEnv:
@@ -96,31 +121,95 @@ def play(env: GymnasiumVectorEnv, steps: int):
     return [env.step(np.zeros(env.num_envs, dtype=np.int64)) for _ in range(steps)]
 
 
-def test_episodes_are_those_that_gymnasium_plays():
-    env = GymnasiumVectorEnv(env_id="CartPole-v1", seeds=SEEDS, max_episode_steps=20)
-    plain = [gymnasium.make("CartPole-v1", max_episode_steps=20) for _ in SEEDS]
-    actions = np.random.default_rng(0).integers(0, 2, (200, len(SEEDS)))
+@pytest.mark.parametrize(
+    ("env_id", "limit", "ends"),
+    [
+        ("CartPole-v1", 20, {"terminated", "truncated"}),
+        ("Pendulum-v1", 50, {"truncated"}),
+        ("Hopper-v5", 20, {"terminated", "truncated"}),
+        ("HalfCheetah-v5", 30, {"truncated"}),
+    ],
+)
+def test_episodes_are_those_that_gymnasium_plays(env_id, limit, ends):
+    if env_id in MUJOCO:
+        pytest.importorskip("mujoco")
+    env = GymnasiumVectorEnv(env_id=env_id, seeds=SEEDS, max_episode_steps=limit)
+    plain = [gymnasium.make(env_id, max_episode_steps=limit) for _ in SEEDS]
     expected = [single.reset(seed=int(seed))[0] for single, seed in zip(plain, SEEDS, strict=True)]
-    np.testing.assert_array_equal(env.reset(), expected)
-    over, seen = [False] * len(SEEDS), {"terminated": 0, "truncated": 0}
-    for action in actions:
+    np.testing.assert_array_equal(env.reset(), np.float32(expected))
+    over, seen = [False] * len(SEEDS), set()
+    for action in random_actions(env, 200):
         result = env.step(action)
+        assert result.observation.dtype == np.float32
         for index, single in enumerate(plain):
             assert result.valid[index] == (not over[index])
             if over[index]:
-                np.testing.assert_array_equal(result.observation[index], single.reset()[0])
+                np.testing.assert_array_equal(result.observation[index], np.float32(single.reset()[0]))
                 over[index] = False
                 continue
-            observation, reward, terminated, truncated, _ = single.step(action[index])
-            np.testing.assert_array_equal(result.observation[index], observation)
+            observation, reward, terminated, truncated, _ = single.step(within(action[index], single.action_space))
+            np.testing.assert_array_equal(result.observation[index], np.float32(observation))
             assert (result.reward[index], result.terminated[index], result.truncated[index]) == (
-                reward, terminated, truncated,
+                np.float32(reward), terminated, truncated,
             )  # fmt: skip
             over[index] = terminated or truncated
-            seen["terminated"] += terminated
-            seen["truncated"] += truncated
+            seen |= {name for name, ended in (("terminated", terminated), ("truncated", truncated)) if ended}
     env.close()
-    assert seen["terminated"] > 0 and seen["truncated"] > 0
+    assert seen == ends
+
+
+def random_actions(env: GymnasiumVectorEnv, steps: int) -> np.ndarray:
+    """[T, N] choices, or [T, N, A] numbers of which some are out of bounds."""
+    rng, shape = np.random.default_rng(0), (steps, env.num_envs, *env.spec.action.shape)
+    if env.spec.action.kind == "categorical":
+        return rng.integers(0, env.spec.action.size, shape)
+    return rng.normal(scale=2.0, size=shape).astype(np.float32)
+
+
+def within(action: np.ndarray, space: gymnasium.Space) -> np.ndarray:
+    return action if isinstance(space, Discrete) else np.clip(action, space.low, space.high)
+
+
+BOUNDED = Box(np.array([-2.0, 0.0]), np.array([2.0, 0.1]), dtype=np.float64)
+HALF_BOUNDED = Box(np.array([-1.0, -np.inf], np.float32), np.array([np.inf, np.inf], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("space", "given", "expected"),
+    [
+        (BOUNDED, [[3.0, 0.05], [-5.0, 0.5], [1.0, -0.5]], [[2.0, np.float32(0.05)], [-2.0, 0.1], [1.0, 0.0]]),
+        (HALF_BOUNDED, [[-3.0, -9.0], [1e6, 9.0], [0.0, 0.0]], [[-1.0, -9.0], [1e6, 9.0], [0.0, 0.0]]),
+        (Discrete(3, start=-1), [0, 1, 2], [-1, 0, 1]),
+    ],
+)
+def test_environments_get_actions_of_their_space(space, given, expected):
+    """Each in its own, in its space's dtype and within its bounds; the array that was given stays as it was."""
+    env = GymnasiumVectorEnv(env_id="Recording-v0", seeds=SEEDS, kwargs={"space": space})
+    action = np.array(given, env.spec.action.dtype)
+    env.reset()
+    env.step(action)
+    assert action.tolist() == np.array(given, action.dtype).tolist()
+    np.testing.assert_array_equal([single.actions for single in Recording.built[1:]], np.array(expected)[:, None])
+    assert all(np.asarray(single.actions[0]).dtype == space.dtype for single in Recording.built[1:])
+    env.close()
+
+
+def test_bounds_are_part_of_the_spec():
+    specs = [GymnasiumVectorEnv(env_id="Recording-v0", seeds=SEEDS, kwargs={"space": space}).spec.action
+             for space in (BOUNDED, HALF_BOUNDED, Discrete(3, start=-1))]  # fmt: skip
+    assert specs == [
+        ActionSpec("gaussian", 2, low=(-2.0, 0.0), high=(2.0, 0.1)),
+        ActionSpec("gaussian", 2, low=(-1.0, -np.inf), high=(np.inf, np.inf)),
+        ActionSpec("categorical", 3),
+    ]
+
+
+def test_a_missing_mujoco_is_one_line_that_says_what_to_install(monkeypatch):
+    for module in [name for name in sys.modules if name.startswith("gymnasium.envs.mujoco")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "mujoco", None)  # what Python takes for "there is none"
+    with pytest.raises(ValueError, match=r"^'Hopper-v5' needs MuJoCo \(.+\): pip install 'rl-platform\[mujoco\]'$"):
+        GymnasiumVectorEnv(env_id="Hopper-v5", seeds=SEEDS)
 
 
 def test_a_time_limit_truncates_and_a_fall_terminates():
@@ -251,7 +340,10 @@ def test_floats_become_float32_and_uint8_stays(dtype, expected):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"env_id": "Pendulum-v1"}, "action space"),
+        ({"env_id": "Recording-v0", "kwargs": {"space": Box(-1, 1, (2, 3))}}, "one-dimensional Box of floats"),
+        ({"env_id": "Recording-v0", "kwargs": {"space": Box(0, 9, (2,), np.int64)}}, "action space"),
+        ({"env_id": "Recording-v0", "kwargs": {"space": MultiDiscrete([2, 3])}}, "action space"),
+        ({"env_id": "HalfCheetah-v2"}, "cannot build 'HalfCheetah-v2'.*moved"),
         ({"env_id": "FrozenLake-v1"}, "observation space"),
         ({"env_id": "Fragile-v0", "kwargs": {"dtype": "int32"}}, "observation space"),
         ({"env_id": "CartPool-v1"}, "cannot build 'CartPool-v1'"),
@@ -260,6 +352,7 @@ def test_floats_become_float32_and_uint8_stays(dtype, expected):
         ({"env_id": "CartPole-v1", "max_episode_steps": 0}, "max_episode_steps"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*out of date")
 def test_bad_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         GymnasiumVectorEnv(seeds=SEEDS, **arguments)

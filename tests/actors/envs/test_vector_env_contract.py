@@ -9,6 +9,7 @@ from actors.envs.ale import AleVectorEnv
 from actors.envs.gymnasium_env import GymnasiumVectorEnv
 from rl_platform.core.interfaces import StepResult, VectorEnv
 from rl_platform.core.seeding import derive_seeds
+from rl_platform.core.spec import ActionSpec
 
 SEEDS = derive_seeds(1, 2, "env", 0, 0)
 OTHER_SEEDS = derive_seeds(1, 2, "env", 0, 1)  # the next incarnation of the same actor
@@ -17,17 +18,30 @@ CASES = {
     "breakout-life-loss": partial(AleVectorEnv, game="breakout", life_loss_terminates=True, sticky_actions=0.25),
     "cartpole": partial(GymnasiumVectorEnv, env_id="CartPole-v1"),
     "cartpole-truncated": partial(GymnasiumVectorEnv, env_id="CartPole-v1", max_episode_steps=15),
+    "pendulum": partial(GymnasiumVectorEnv, env_id="Pendulum-v1"),
+    "mujoco-hopper": partial(GymnasiumVectorEnv, env_id="Hopper-v5"),
+    "mujoco-cheetah-truncated": partial(GymnasiumVectorEnv, env_id="HalfCheetah-v5", max_episode_steps=50),
 }
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+@pytest.fixture(params=CASES.keys())
 def make(request):
-    return request.param
+    if request.param.startswith("mujoco"):
+        pytest.importorskip("mujoco")
+    return CASES[request.param]
+
+
+def random_actions(action: ActionSpec, steps: int, num_envs: int) -> np.ndarray:
+    """[T, N] choices, or [T, N, A] numbers of which some are out of bounds."""
+    rng = np.random.default_rng(0)
+    if action.kind == "categorical":
+        return rng.integers(0, action.size, (steps, num_envs))
+    return rng.normal(scale=2.0, size=(steps, num_envs, action.size)).astype(np.float32)
 
 
 def play(env: VectorEnv, steps: int) -> tuple[np.ndarray, list[StepResult]]:
     """The first observation and the results of `steps` random actions (the same ones at every call)."""
-    actions = np.random.default_rng(0).integers(0, env.spec.action.size, (steps, env.num_envs))
+    actions = random_actions(env.spec.action, steps, env.num_envs)
     return env.reset(), [env.step(action) for action in actions]
 
 
@@ -84,7 +98,8 @@ def test_different_seeds_give_different_games(make):
     for seeds in (SEEDS, OTHER_SEEDS):
         env = make(seeds=seeds)
         env.reset()
-        action = np.full(2, env.spec.action.size - 1)  # the same one everywhere, so that only seeds differ
+        # The same action everywhere, so that only seeds differ.
+        action = np.full((2, *env.spec.action.shape), env.spec.action.size - 1, env.spec.action.dtype)
         observations.append(np.stack([env.step(action).observation for _ in range(40)], axis=1))
         env.close()
     games = {game.tobytes() for game in np.concatenate(observations)}
@@ -96,18 +111,26 @@ def test_returned_arrays_are_not_overwritten_by_later_steps(make):
     _, results = play(env, 1)
     copies = [np.copy(field) for field in results[0][:-1]]
     for _ in range(60):
-        env.step(np.zeros(2, dtype=np.int64))
+        env.step(np.zeros((2, *env.spec.action.shape), env.spec.action.dtype))
     for field, copy in zip(results[0][:-1], copies, strict=True):
         np.testing.assert_array_equal(field, copy)
     env.close()
 
 
-def test_an_action_out_of_range_is_refused(make):
+def wrong_actions(action: ActionSpec) -> list[np.ndarray]:
+    """[2] or [2, A], the second environment's alone at fault; and actions of another shape."""
+    if action.kind == "categorical":
+        return [np.array([0, -1]), np.array([0, action.size])]
+    zeros = np.zeros((2, action.size), np.float32)
+    return [np.where([[False], [True]], wrong, zeros) for wrong in (np.nan, np.inf)] + [zeros[:, :0]]
+
+
+def test_an_impossible_action_is_refused(make):
     env = make(seeds=SEEDS)
     env.reset()
-    for wrong in (-1, env.spec.action.size):
+    for wrong in wrong_actions(env.spec.action):
         with pytest.raises(AssertionError):
-            env.step(np.array([0, wrong]))
+            env.step(wrong)
     env.close()
 
 

@@ -1,0 +1,68 @@
+"""Which estimators, objectives, terms and replay sources make sense together."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from configs.schema import Config
+
+
+def check_method(config: "Config") -> None:
+    """Raises ValueError for the first combination that makes no sense; its text gives the reason and the remedy."""
+    _check_on_policy(config)
+    _check_surrogates(config)
+    _check_replayed(config)
+
+
+def _refuse_if(senseless: bool, why: str) -> None:
+    if senseless:
+        raise ValueError(why)
+
+
+def _check_on_policy(config: "Config") -> None:
+    """GAE corrects nothing: it needs batches of the present policy."""
+    lag, replayed = config.actors.max_policy_lag, len(config.replay.sources) > 1
+    gae = config.learner.estimator == "gae"
+    reason = "learner.estimator gae is for on-policy batches"
+    _refuse_if(gae and replayed, f"{reason}, and replay.sources has others; set learner.estimator to vtrace")
+    _refuse_if(
+        gae and lag > 0,
+        f"{reason}, and actors.max_policy_lag is {lag}; set that to 0, or learner.estimator to vtrace",
+    )
+    _refuse_if(
+        gae and config.learner.objective != "ppo",
+        f"learner.objective {config.learner.objective} needs the correction of learner.estimator vtrace; "
+        "set learner.estimator to vtrace, or learner.objective to ppo",
+    )
+
+
+def _check_surrogates(config: "Config") -> None:
+    learner, replayed = config.learner, len(config.replay.sources) > 1
+    _refuse_if(
+        learner.objective == "ppo" and replayed,
+        "learner.objective ppo clips ratios to the policy that acted, which is long gone for replayed columns; "
+        "set learner.objective to vtrace or impact, or leave replay.sources with the queue alone",
+    )
+    _refuse_if(
+        learner.objective == "vtrace" and (learner.epochs > 1 or learner.minibatches > 1),
+        "learner.epochs and learner.minibatches above 1 need ratios that are clipped; "
+        "set learner.objective to ppo or impact, or both to 1",
+    )
+    _refuse_if(
+        learner.objective != "impact" and learner.reuse.uses > 1,
+        "learner.reuse needs the target network of learner.objective impact; set learner.reuse.uses to 1",
+    )
+    _refuse_if(
+        learner.objective != "impact" and learner.kl is not None,
+        "learner.kl holds the policy near the target network of learner.objective impact; set it to null",
+    )
+
+
+def _check_replayed(config: "Config") -> None:
+    """What is for replayed columns needs some."""
+    if len(config.replay.sources) > 1:
+        return
+    remedy = "and there are none; add a source to replay.sources, or set it to"
+    for term in ("policy_cloning", "value_cloning"):
+        weight = getattr(config.learner.terms, term)
+        _refuse_if(weight > 0, f"learner.terms.{term} is for replayed columns, {remedy} 0")
+    _refuse_if(config.replay.checkpoint, f"replay.checkpoint keeps replayed columns, {remedy} false")

@@ -1,0 +1,85 @@
+"""What the gradient steps of an update are taken on."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rl_platform.core.types import PER_COLUMN, Trajectory
+
+
+class ReturnEstimates(NamedTuple):
+    """What a policy and a value function are trained towards; all [T, B], without gradient."""
+
+    targets: Tensor
+    """Of the values; the value itself at steps that are not valid."""
+    advantages: Tensor
+    """0 at steps that are not valid."""
+    valid: Tensor
+    """Bool: the steps that are learned from, valid transitions that are relevant."""
+
+
+class Sample(NamedTuple):
+    """Columns of one rank's batch, as tensors [T, B, …]."""
+
+    steps: Trajectory
+    """Observations as the network sees them: [T+1, B, …], or [T, B, …] if `returns` are there, like `is_first`."""
+    replayed: Tensor
+    """[B] bool."""
+    returns: ReturnEstimates | None = None
+    """Of the weights at the beginning of the update; None: those of the present weights are wanted."""
+
+
+def minibatches(
+    sample: Sample | None, *, epochs: int, count: int, generator: torch.Generator
+) -> Iterator[Sample | None]:
+    """Deal the sample's columns to `count` minibatches, shuffled anew in every epoch.
+
+    There are epochs · count of them for any sample, so that ranks stay in step: None is where nothing fell to one,
+    and every one of a rank without a sample (None).
+    """
+    for _ in range(epochs):
+        if sample is None or count == 1:
+            yield from [sample] * count
+        else:
+            order = torch.randperm(len(sample.replayed), generator=generator).to(sample.replayed.device)
+            for columns in order.tensor_split(count):
+                yield _select(sample, columns) if len(columns) else None
+
+
+def with_returns(sample: Sample, returns: ReturnEstimates) -> Sample:
+    """The sample with these returns, and without the row that only bootstraps them."""
+    num_steps = len(sample.steps.action)
+    steps = {name: array if name in PER_COLUMN else array[:num_steps] for name, array in sample.steps._asdict().items()}
+    return sample._replace(steps=Trajectory(**steps), returns=returns)
+
+
+def as_transitions(sample: Sample) -> Sample:
+    """Every transition of a sample with returns as a column of its own, T = 1: [T, B, …] becomes [1, T·B, …].
+
+    For networks without memory alone: what belongs to a whole column is repeated, though it was so at time 0 only.
+    """
+    assert sample.returns is not None
+    num_steps = len(sample.steps.action)
+    steps = {
+        name: torch.cat([array] * num_steps) if name in PER_COLUMN else _in_one_row(array)
+        for name, array in sample.steps._asdict().items()
+    }
+    returns = ReturnEstimates(*map(_in_one_row, sample.returns))
+    return Sample(Trajectory(**steps), sample.replayed.repeat(num_steps), returns)
+
+
+def _in_one_row(array: Tensor) -> Tensor:
+    return array.flatten(0, 1).unsqueeze(0)
+
+
+def _select(sample: Sample, columns: Tensor) -> Sample:
+    steps = {
+        name: array.index_select(0 if name in PER_COLUMN else 1, columns)
+        for name, array in sample.steps._asdict().items()
+    }
+    returns = sample.returns
+    if returns is not None:
+        returns = ReturnEstimates(*(array[:, columns] for array in returns))
+    return Sample(Trajectory(**steps), sample.replayed[columns], returns)
