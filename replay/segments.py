@@ -8,7 +8,7 @@ its sha256, so a checkpoint finds its own segments or none. The folder is one ri
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,23 +37,46 @@ class Segment(NamedTuple):
         return f"{self.serial[0]}-{self.serial[-1]}-{self.sha256[:12]}.safetensors"
 
 
-def write_segments(folder: Path, ring: ColumnRing, known: Sequence[Segment], *, most: int) -> list[Segment]:
-    """Write those columns of the ring that no `known` segment holds, at most `most` to a segment.
+def worth_keeping(ring: ColumnRing, known: Sequence[Segment]) -> list[Segment]:
+    """Those of `known` of which enough is still in the ring."""
+    return [segment for segment in known if np.isin(segment.serial, ring.serial).mean() >= _LEAST_HELD]
 
-    Returns the segments that now make up the ring. Files that are neither known nor returned are deleted: those of the
-    checkpoint before stay until the next call, so that a process killed before its checkpoint is complete loses nothing
-    that the last one needs.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = [segment for segment in known if np.isin(segment.serial, ring.serial).mean() >= _LEAST_HELD]
+
+def unwritten(ring: ColumnRing, kept: Sequence[Segment]) -> np.ndarray:
+    """The slots of the columns that no `kept` segment holds, the oldest column first."""
     filled = ring.filled()
     slots = filled[np.argsort(ring.serial[filled])]
-    if kept:
-        slots = slots[~np.isin(ring.serial[slots], np.concatenate([segment.serial for segment in kept]))]
-    written = [_write(folder, ring, slots[k : k + most]) for k in range(0, len(slots), most)]
-    _delete_others(folder, {segment.file for segment in (*known, *written)})
+    written = np.concatenate([np.empty(0, np.int64), *(segment.serial for segment in kept)])
+    return slots[~np.isin(ring.serial[slots], written)]
+
+
+def copied(ring: ColumnRing, slots: np.ndarray) -> Stored:
+    """The columns in `slots`, at least one, in memory of their own."""
+    steps = ring.blank(len(slots))
+    ring.copy_to(slots, steps)
+    return Stored(ring.serial[slots], steps)
+
+
+def write_segment(folder: Path, part: Stored) -> Segment:
+    """Write columns to a file of their own, which is complete or not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = save_tensors(part.steps._asdict())
+    segment = Segment(hashlib.sha256(content).hexdigest(), part.serial)
+    unfinished = folder / f"{segment.file}.unfinished"
+    with unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(folder / segment.file)
     _sync(folder)
-    return kept + written
+    return segment
+
+
+def delete_others(folder: Path, files: Set[str]) -> None:
+    """Delete the segments that are not among `files`."""
+    for path in folder.glob("*.safetensors*"):
+        if path.name not in files:
+            path.unlink()
 
 
 def read_segments(folder: Path, segments: Sequence[Segment], report: Callable[[str], None]) -> Iterator[Stored]:
@@ -67,29 +90,11 @@ def read_segments(folder: Path, segments: Sequence[Segment], report: Callable[[s
         yield Stored(segment.serial, steps)
 
 
-def _write(folder: Path, ring: ColumnRing, slots: np.ndarray) -> Segment:
-    content = save_tensors(ring.read(slots)._asdict())
-    segment = Segment(hashlib.sha256(content).hexdigest(), ring.serial[slots])
-    unfinished = folder / f"{segment.file}.unfinished"
-    with unfinished.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(folder / segment.file)
-    return segment
-
-
 def _verified(path: Path, sha256: str) -> bytes:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"{path} is damaged (its sha256 is not the one in the checkpoint)")
     return content
-
-
-def _delete_others(folder: Path, files: set[str]) -> None:
-    for path in folder.glob("*.safetensors*"):
-        if path.name not in files:
-            path.unlink()
 
 
 def _sync(folder: Path) -> None:

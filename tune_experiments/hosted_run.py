@@ -73,7 +73,7 @@ class HostedRun:
             self._run.tick()
             self._evaluations.tick(self._run.env_steps, self._training.ask_for_state)
         saved: list[Path | None] = []
-        self._training.ask_for_state(lambda state: saved.append(self._run.save(state)))  # inline: at once
+        self._training.ask_for_checkpoint(lambda state: saved.append(self._run.save(state)))  # inline: at once
         if saved[0] is None:
             raise OSError(f"{self._directory}: the checkpoint was not written; log.txt says why")
         self._sound = True

@@ -1,5 +1,6 @@
 """From a config to finished parts: the only place that reads the whole of it."""
 
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ from learners.settings import ImpactSettings, LearnerSettings
 from models.actor_critic import ActorCritic
 from models.build import build_actor_critic
 from models.features import FeatureView, PresentFeatures, Projection, trunk_activations
+from replay.contents import ReplayContents
 from replay.queue import QueueSource
 from replay.shard import ReplayShard
 from rl_platform.core.acting import ActingNetwork
@@ -32,6 +34,7 @@ from rl_platform.core.schedule import Schedule
 from rl_platform.core.seeding import derive_seed, derive_seeds
 from rl_platform.core.spec import EnvSpec
 from rl_platform.runtime.build_replay import compares_features, make_sources
+from rl_platform.runtime.replay_states import rank_name
 from rl_platform.runtime.throttle import Throttle
 
 
@@ -131,6 +134,12 @@ def make_shard(config: Config, spec: EnvSpec, rank: int = 0) -> ReplayShard:
         batch_columns=config.learner.batch_columns,
         max_columns=config.learner.max_columns,
     )
+
+
+def make_contents(config: Config, directory: Path, rank: int = 0) -> ReplayContents:
+    """What saves and loads the replay sources of a learner rank; their columns only if the config says so."""
+    folder = directory.absolute() / "replay" / rank_name(rank)  # a replay actor may have another working directory
+    return ReplayContents(folder if config.replay.checkpoint else None)
 
 
 def throttle(config: Config) -> Throttle:

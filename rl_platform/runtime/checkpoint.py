@@ -28,6 +28,8 @@ State = dict[str, Any]
 
 _FORMAT = 1
 _MANIFEST = "manifest.json"
+STATE_FILE = "state.json"
+"""Everything that is not an array."""
 _NAME = re.compile(r"(\d+)(\.old)?")
 
 
@@ -123,7 +125,7 @@ def _files(state: State) -> Iterator[tuple[str, bytes]]:
             f"{section}.safetensors",
             save_tensors({"/".join(path): array for path, array in arrays.items() if path[0] == section}),
         )
-    yield "state.json", _json(_without_arrays(state))
+    yield STATE_FILE, _json(_without_arrays(state))
 
 
 def _arrays(state: State, prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:

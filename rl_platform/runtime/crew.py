@@ -1,6 +1,7 @@
 """Creates the actors of a run, each in its place."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from configs.schema import Config
@@ -18,10 +19,14 @@ from rl_platform.runtime.ray_evaluator import RayEvaluator
 
 
 class Crew:
-    """Everything that a run over Ray is made of, created when it is asked for and owned by whoever asks."""
+    """Everything that a run over Ray is made of, created when it is asked for and owned by whoever asks.
 
-    def __init__(self, config: Config, spec: EnvSpec, place: Placement):
-        self._config, self._spec, self._place = config, spec, place
+    Args:
+      directory: the run's folder, where replay actors keep their columns.
+    """
+
+    def __init__(self, config: Config, spec: EnvSpec, place: Placement, directory: Path):
+        self._config, self._spec, self._place, self._directory = config, spec, place, directory
 
     def generation(self, state: State | None, version: int | None) -> Generation:
         """All learner ranks, going on from `state`, their weights from `version` on; None: fresh, the state's own."""
@@ -31,7 +36,8 @@ class Crew:
     def shard(self, rank: int) -> Any:
         """An empty replay actor."""
         options = ReplayActor.options(num_cpus=self._config.cluster.replay_cpus, **self._place.beside_learner(rank))
-        return options.remote(partial(build.make_shard, self._config, self._spec, rank))
+        make_shard = partial(build.make_shard, self._config, self._spec, rank)
+        return options.remote(make_shard, build.make_contents(self._config, self._directory, rank))
 
     def desk(self, rank: int) -> Desk:
         """A feeder without orders."""

@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,24 +23,29 @@ _LOOK_EVERY_S = 0.5
 _LAST_CALL_S = 5.0
 """How long an environment call under way may take at the end of a run, before it is left behind."""
 
+ReplayState = Callable[[AbstractContextManager[Any]], State]
+"""The replay sources' part of a checkpoint; its argument guards them while they are read."""
+
 
 @contextmanager
-def serial_training(workers: Sequence[Worker], shard: Shard, learner: LearnerRole, run: Run, evaluator: Evaluator, *,
+def serial_training(workers: Sequence[Worker], shard: Shard, learner: LearnerRole, run: Run, evaluator: Evaluator,
+                    replay_state: ReplayState, *,
                     step_timeout_s: float = 30.0) -> Iterator["SerialTraining"]:  # fmt: skip
     """Collect, insert, update, in turn.
 
     An environment that takes longer than `step_timeout_s` is named in the log; only the user can end such a wait.
     """
     with hangs_named(workers, step_timeout_s):
-        yield SerialTraining(workers, shard, learner, run, evaluator)
+        yield SerialTraining(workers, shard, learner, run, evaluator, replay_state)
 
 
 class SerialTraining:
     """One worker's unroll and the updates that it makes possible, a step."""
 
-    def __init__(self, workers: Sequence[Worker], shard: Shard, learner: LearnerRole, run: Run, evaluator: Evaluator):
+    def __init__(self, workers: Sequence[Worker], shard: Shard, learner: LearnerRole, run: Run, evaluator: Evaluator,
+                 replay_state: ReplayState):  # fmt: skip
         self.evaluator = evaluator
-        self._workers = cycle(workers)
+        self._workers, self._replay_state = cycle(workers), replay_state
         self._shard, self._learner, self._run = shard, learner, run
         self._weights = learner.weights()
 
@@ -60,9 +66,13 @@ class SerialTraining:
         """Deliver it at once."""
         deliver(self._learner.state_dict())
 
+    def ask_for_checkpoint(self, deliver: Callable[[State], None]) -> None:
+        """Deliver it at once."""
+        deliver(self.end())
+
     def end(self) -> State:
-        """The learner's state: nothing is under way between two steps."""
-        return self._learner.state_dict()
+        """The state of learner and replay: nothing is under way between two steps."""
+        return self._learner.state_dict() | self._replay_state(nullcontext())
 
     rescue = end
 
@@ -87,8 +97,8 @@ class _Exchange:
 
 @contextmanager
 def overlapped_training(
-    workers: Sequence[Worker], shard: Shard, learner: LearnerRole, run: Run, evaluator: Evaluator, throttle: Throttle,
-    *, step_timeout_s: float = 30.0,
+    workers: Sequence[Worker], shard: Shard, learner: LearnerRole, run: Run, evaluator: Evaluator,
+    replay_state: ReplayState, throttle: Throttle, *, step_timeout_s: float = 30.0,
 ) -> Iterator["OverlappedTraining"]:  # fmt: skip
     """Collect in a second thread while the learner updates in this one."""
     exchange = _Exchange(shard, learner.weights())
@@ -99,7 +109,7 @@ def overlapped_training(
     )  # fmt: skip
     collector.start()
     try:
-        yield OverlappedTraining(workers, exchange, learner, run, evaluator, step_timeout_s)
+        yield OverlappedTraining(workers, exchange, learner, run, evaluator, replay_state, step_timeout_s)
     finally:
         exchange.close()
         _leave(collector, workers, min(step_timeout_s, _LAST_CALL_S))
@@ -115,8 +125,9 @@ class OverlappedTraining:
     """
 
     def __init__(self, workers: Sequence[Worker], exchange: _Exchange, learner: LearnerRole, run: Run,
-                 evaluator: Evaluator, step_timeout_s: float):  # fmt: skip
+                 evaluator: Evaluator, replay_state: ReplayState, step_timeout_s: float):  # fmt: skip
         self.evaluator = evaluator
+        self._replay_state = replay_state
         self._workers, self._exchange, self._learner, self._run = workers, exchange, learner, run
         self._step_timeout_s = step_timeout_s
 
@@ -152,9 +163,13 @@ class OverlappedTraining:
         """Deliver it at once: the collector goes on meanwhile."""
         deliver(self._learner.state_dict())
 
+    def ask_for_checkpoint(self, deliver: Callable[[State], None]) -> None:
+        """Deliver it when the replayed columns are on disk: the collector goes on meanwhile."""
+        deliver(self.end())
+
     def end(self) -> State:
-        """The learner's state: no update is under way between two steps."""
-        return self._learner.state_dict()
+        """The state of learner and replay: no update is under way between two steps."""
+        return self._learner.state_dict() | self._replay_state(self._exchange.changed)
 
     rescue = end
 

@@ -8,9 +8,11 @@ from configs.explain import to_yaml
 from configs.loader import load_config
 from configs.schema import Config
 from rl_platform.observability.files import write_atomic
+from rl_platform.runtime.build import num_features
 from rl_platform.runtime.changes import changes
 from rl_platform.runtime.checkpoint import State, checkpoints, load_newest, set_aside_newer
 from rl_platform.runtime.errors import InputError
+from rl_platform.runtime.replay_states import sources_of
 
 _CONFIG = "config.yaml"
 _NUMBER = "launch"
@@ -63,11 +65,29 @@ def _restored(config: Config, directory: Path, note: Callable[[str], None]) -> S
         return None
     path, state = found
     if (directory / _CONFIG).exists():
-        for line in changes(load_config(str(directory / _CONFIG)), config):
+        saved = load_config(str(directory / _CONFIG))
+        for line in changes(saved, config):
             note(line)
+        _check_contents_fit(saved, config, state)
     set_aside_newer(root, path)
     note(f"resuming from {path}")
     return state
+
+
+def _check_contents_fit(saved: Config, config: Config, state: State) -> None:
+    """InputError if replayed columns are to be restored that `config` has no room of their size for."""
+    held = {name: len(source["ring"]["serial"]) for name, source in sources_of(state) if "ring" in source}
+    if not config.replay.checkpoint or not held:
+        return
+    sizes = [("actors.unroll_length", saved.actors.unroll_length, config.actors.unroll_length),
+             ("features of a step (replay.features)", num_features(saved), num_features(config))]  # fmt: skip
+    for index, source in enumerate(config.replay.sources[1:], 1):
+        was = held.get(f"{source.kind}_{index}", source.capacity)
+        sizes.append((f"replay.sources.{index}.capacity", was, source.capacity))
+    for what, was, now in sizes:
+        if was != now:
+            raise InputError(f"{what}: {now} instead of {was}: the run's replay contents do not fit; "
+                             "set it back, or resume without them: --replay.checkpoint=false")  # fmt: skip
 
 
 def _last_number(directory: Path) -> int:

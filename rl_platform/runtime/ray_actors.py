@@ -3,7 +3,7 @@
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any, NamedTuple
 
 import ray
@@ -13,9 +13,11 @@ from ray.exceptions import RayActorError, RayError
 from actors.rollout_worker import RolloutWorker
 from learners.learner import Learner
 from learners.ranks import ONE_RANK, Address, CommunicationBackend, Ranks, host_ranks, join_ranks
+from replay.contents import ReplayContents
 from replay.shard import ReplayShard
 from rl_platform.core.allocator import keep_freed_memory
 from rl_platform.core.types import Batch, Progress, RolloutInfo, ShardStatus, Unroll, UpdateInfo, Weights
+from rl_platform.runtime.replay_states import restore
 
 
 def reason(error: RayError) -> str:
@@ -58,12 +60,14 @@ class RolloutActor:
         return Whereabouts(seconds, env, "".join(traceback.format_stack(frame)) if frame else "")
 
 
-@ray.remote
+@ray.remote(concurrency_groups={"contents": 1})
 class ReplayActor:
-    """Hosts a ReplayShard."""
+    """Hosts a ReplayShard, and what saves and loads its sources: `contents` writes while `exchange` goes on."""
 
-    def __init__(self, make_shard: Callable[[], ReplayShard]):
+    def __init__(self, make_shard: Callable[[], ReplayShard], contents: ReplayContents | None = None):
         self._shard = make_shard()
+        self._contents = contents or ReplayContents(None)
+        self._exchanging = threading.Lock()
 
     def status(self) -> ShardStatus:
         return self._shard.status()
@@ -75,10 +79,21 @@ class ReplayActor:
 
         `weights` are the newest known, if candidates are to be compared under them.
         """
-        for unroll in unrolls:
-            self._shard.insert(unroll)
-        batch = None if learner_version is None else self._shard.next_batch(learner_version, weights)
-        return self._shard.status(), batch
+        with self._exchanging:
+            for unroll in unrolls:
+                self._shard.insert(unroll)
+            batch = None if learner_version is None else self._shard.next_batch(learner_version, weights)
+            return self._shard.status(), batch
+
+    @ray.method(concurrency_group="contents")
+    def contents(self, needed: Set[str]) -> dict[str, Any]:
+        """The state of the replay sources between two exchanges; their new columns are written by this actor."""
+        return self._contents.state_dict(self._shard.sources, needed=needed, lock=self._exchanging)
+
+    def restore(self, state: dict[str, Any] | None) -> list[str]:
+        """Have the replay sources go on from `state` (None: they are fresh); returns lines that people should know."""
+        with self._exchanging:
+            return restore(self._contents, self._shard.sources, state)
 
 
 class Seat(NamedTuple):

@@ -26,7 +26,7 @@ def ray_training(config: Config, spec: EnvSpec, restored: State | None, run: Run
             return
         place = Placement(config)
         try:
-            with _supervised(config, Crew(config, spec, place), restored, run) as supervisor:
+            with _supervised(config, Crew(config, spec, place, run.directory), restored, run) as supervisor:
                 yield supervisor
         finally:
             place.release()

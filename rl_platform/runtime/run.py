@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from rl_platform.observability.progress_view import Budget
 from rl_platform.observability.writers import RunWriters
 from rl_platform.runtime.checkpoint import State, save_checkpoint
 from rl_platform.runtime.launch import Launch
+from rl_platform.runtime.replay_states import segment_files, segment_files_below
 from rl_platform.runtime.run_log import RunConsole, close_log, log, open_log
 from rl_platform.runtime.stop import StopRequest
 
@@ -37,6 +39,8 @@ class Run:
         self._env_steps = 0
         self._collected = 0
         self._env_steps_lost = 0
+        self._waiting_share = 0.0
+        self._segments_in_writing: Set[str] = frozenset()
         if launch.restored is not None:
             self._statistics.load_state_dict(launch.restored["run"]["statistics"])
             self._env_steps = self._collected = launch.restored["run"]["env_steps"]
@@ -85,9 +89,19 @@ class Run:
     def add_update(self, info: UpdateInfo) -> None:
         """An update was done."""
         with self._lock:
+            self._tell_of_waiting(info.metrics)
             self._env_steps = info.env_steps
             self._statistics.add_update(info)
             self._statistics.add_failures(columns_dropped=info.columns_dropped)
+
+    def _tell_of_waiting(self, metrics: Mapping[str, float]) -> None:
+        """Say when replay sources begin to leave their share of a batch to the queue, and when that ends."""
+        share = metrics.get("replay/waiting_share", self._waiting_share)  # an update without a batch does not tell
+        if share and not self._waiting_share:
+            log.info("replay sources hold too little yet: the queue serves %.0f %% of a batch for them", 100 * share)
+        if self._waiting_share and not share:
+            log.info("all replay sources serve")
+        self._waiting_share = share
 
     def add_failures(self, *, unrolls_lost: int = 0, columns_dropped: int = 0, actors_restarted: int = 0) -> None:
         """So many more: unrolls that died on their way, columns dropped unused, actors replaced."""
@@ -157,7 +171,7 @@ class Run:
         return self._env_steps
 
     def whole_state(self, learner_state: State) -> State:
-        """What a checkpoint holds: the learner's state and the run's own."""
+        """What a checkpoint holds: the run's own state beside that of the learner and, where it is there, of replay."""
         with self._lock:
             statistics = self._statistics.state_dict()
         # The statistics may have gone on since the learner's state was taken.
@@ -167,11 +181,16 @@ class Run:
             "run": {"env_steps": env_steps, "launch": self._launch_number, "statistics": statistics}
         }
 
+    def segments_needed(self) -> Set[str]:
+        """The replay segments that checkpoints name, the one in writing included."""
+        return segment_files_below(self.directory / "checkpoints") | self._segments_in_writing
+
     def save_soon(self, learner_state: State) -> None:
         """Write a checkpoint in a thread: neither the learner nor whoever feeds it waits for the disk."""
         if self._saving is not None and not self._saving.done():
             log.warning("a checkpoint is still being written: the one now due is left out")
             return
+        self._segments_in_writing = segment_files(learner_state)
         self._saving = self._saver.submit(self.save, learner_state)
         self._saving.add_done_callback(_tell_of_failure)
 

@@ -2,12 +2,13 @@
 
 rollout actor   at once, while the others go on
 feeder          its rollout actors, shard and learner go on under a new one
-replay actor    an empty one takes its place; what waited in the old one is lost
+replay actor    another takes its place, its replay sources as last saved; what waited in the old one is lost
 learner         the whole generation begins anew from the last snapshot; what came after it is lost
 """
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
@@ -22,9 +23,10 @@ from rl_platform.runtime.generation import Generation, last_state
 from rl_platform.runtime.pipeline import Stations
 from rl_platform.runtime.rank import Rank, env_steps_at_shards
 from rl_platform.runtime.ray_actors import reason
+from rl_platform.runtime.replay_states import of_rank
 from rl_platform.runtime.rollout_group import Hire, Vacancy
 from rl_platform.runtime.run import Run, log
-from rl_platform.runtime.snapshots import Snapshots
+from rl_platform.runtime.snapshots import ReplaySnapshots, Snapshots
 from rl_platform.runtime.starting import started
 
 _FINISH_S = 60.0
@@ -57,6 +59,7 @@ class Supervisor:
         """No update of a higher one was ever asked for."""
         self._lost_on_the_way = 0
         count = config.cluster.num_learners
+        self._replay = ReplaySnapshots({rank: of_rank(restored, rank) for rank in range(count)})
         self.evaluator = crew.evaluator()
         self._ranks = [Rank(rank, crew.shard(rank), crew.desk(rank)) for rank in range(count)]
         for actor in range(config.actors.count):
@@ -77,6 +80,7 @@ class Supervisor:
         """Let every feeder take a turn, and deal with what they report."""
         self._take_turns()
         self._snapshots.tick(self._generation.learners[0])
+        self._replay.tick()
         self._mend()
 
     def _take_turns(self, *, halt: bool = False) -> None:
@@ -195,7 +199,13 @@ class Supervisor:
     # Introducing actors to each other.
 
     def _shard_started(self, rank: Rank, limit_s: float = math.inf) -> bool:
-        return started("replay actor", rank.shard.status.remote(), self._run.stop, limit_s=limit_s)
+        """Wait until its replay sources are as last saved; False if the run was asked to stop before that."""
+        restored = rank.shard.restore.remote(self._replay.newest[rank.index])
+        if not started("replay actor", restored, self._run.stop, limit_s=limit_s):
+            return False
+        for line in ray.get(restored):
+            log.info("replay actor %d: %s", rank.index, line)
+        return True
 
     def _introduce(self) -> None:
         """Tell each feeder who the others are."""
@@ -223,11 +233,29 @@ class Supervisor:
         """Have the next snapshot delivered."""
         self._snapshots.ask(deliver)
 
-    def end(self) -> State | None:
-        """Finish the updates under way, say where every env step went; returns the learner's last state.
+    def ask_for_checkpoint(self, deliver: Callable[[State], None]) -> None:
+        """Have the next snapshot delivered with the state of the replay sources, but not much later without it."""
+        take_learner = self._replay.ask(self._replaying(), self._run.segments_needed(), deliver)
+        if take_learner is not None:
+            self.ask_for_state(take_learner)
 
-        The snapshot, if the learners were beginning anew when the run was asked to stop, or are lost now.
+    def _replaying(self) -> dict[int, Any]:
+        """The replay actors that have replay sources, by rank."""
+        return {rank.index: rank.shard for rank in self._ranks if len(self._config.replay.sources) > 1}
+
+    def _with_replay(self, state: State | None) -> State | None:
+        if state is None:
+            return None
+        return state | self._replay.now(self._replaying(), self._run.segments_needed())
+
+    def end(self) -> State | None:
+        """Finish the updates under way, say where every env step went; returns the last state.
+
+        With the last snapshot, if the learners were beginning anew when the run was asked to stop, or are lost now.
         """
+        return self._with_replay(self._learner_end())
+
+    def _learner_end(self) -> State | None:
         try:
             if not self._generation.started(self._run.stop):
                 return self._settled(self._snapshots.newest)
@@ -275,12 +303,13 @@ class Supervisor:
         return arrived, waiting
 
     def rescue(self) -> State | None:
-        """The learner's present state if it still answers, else the last snapshot."""
+        """The learner's present state if it still answers, else the last snapshot; and that of the replay sources."""
         try:
-            return self._settled(last_state(self._generation.learners[0], _RESCUE_S))
+            state = last_state(self._generation.learners[0], _RESCUE_S)
         except RuntimeError as error:
             log.error("what was learned since the last snapshot is lost: %s", error)
-            return self._settled(self._snapshots.newest)
+            state = self._snapshots.newest
+        return self._with_replay(self._settled(state))
 
     def close(self) -> None:
         """End every actor."""

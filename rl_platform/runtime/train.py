@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rl_platform.runtime.evaluators import local_evaluator
 from rl_platform.runtime.inline import overlapped_training, serial_training
 from rl_platform.runtime.launch import open_launch
 from rl_platform.runtime.preflight import preflight
+from rl_platform.runtime.replay_states import of_rank, restore, saved, section
 from rl_platform.runtime.run import Run, log
 from rl_platform.runtime.stop import StopRequest
 from rl_platform.runtime.training import Training
@@ -94,7 +95,7 @@ def drive(config: Config, training: Training, run: Run) -> None:
             training.step()
             run.tick()
             if run.checkpoint_due():
-                training.ask_for_state(run.save_soon)
+                training.ask_for_checkpoint(run.save_soon)
             evaluations.tick(run.env_steps, training.ask_for_state)
     finally:
         evaluations.close()
@@ -118,16 +119,24 @@ def _inline_training(config: Config, spec: EnvSpec, restored: State | None, run:
     learner = build.make_learner(config, spec)
     if restored is not None:
         learner.load_state_dict(restored)
-    shard = build.make_shard(config, spec)
+    shard, contents = build.make_shard(config, spec), build.make_contents(config, run.directory)
+    for line in restore(contents, shard.sources, of_rank(restored, 0)):
+        log.info("%s", line)
+
+    def replay_state(lock: AbstractContextManager[Any]) -> State:
+        return section({0: saved(contents, shard.sources, run.segments_needed(), lock)})
+
     workers = [build.make_worker(config, actor, run.first_incarnation) for actor in range(config.actors.count)]
     evaluator = local_evaluator(config, run_is_ending=run.stop.made)
     limit_s = config.actors.step_timeout_s
     try:
         if config.cluster.pipeline == "serial":
-            training = serial_training(workers, shard, learner, run, evaluator, step_timeout_s=limit_s)
+            training = serial_training(workers, shard, learner, run, evaluator, replay_state, step_timeout_s=limit_s)
         else:
             throttle = build.throttle(config)
-            training = overlapped_training(workers, shard, learner, run, evaluator, throttle, step_timeout_s=limit_s)
+            training = overlapped_training(
+                workers, shard, learner, run, evaluator, replay_state, throttle, step_timeout_s=limit_s
+            )
         with training as opened:
             yield opened
     finally:

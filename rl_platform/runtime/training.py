@@ -23,11 +23,14 @@ class Training(Protocol):
     def ask_for_state(self, deliver: Callable[[State], None]) -> None:
         """Have the learner's full state delivered, in one of the next steps, without holding the learner up."""
 
+    def ask_for_checkpoint(self, deliver: Callable[[State], None]) -> None:
+        """The same, together with the state of the replay sources."""
+
     def end(self) -> State | None:
-        """Begin nothing more, finish the updates under way; returns the learner's last state.
+        """Begin nothing more, finish the updates under way; returns the last state of learner and replay sources.
 
         None: the run was asked to stop while its learner was beginning anew from nothing.
         """
 
     def rescue(self) -> State | None:
-        """After a failure: what can still be had of the learner's state; None if nothing was learned or all is lost."""
+        """After a failure: what can still be had of it; None if nothing was learned or all is lost."""

@@ -12,11 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from rl_platform.runtime.replay_states import segment_files_below
 from tests.runtime.launched import RAY, command, last_row, last_state, start
 
 RANKS = ["--cluster.num_learners=2", "--cluster.feeder=actor", "--cluster.collective_timeout_s=5",
          "--cluster.answer_timeout_s=10"]  # fmt: skip
 OFTEN = ["--run.snapshot_every_s=0.5", "--actors.count=2", "--run.eval=null"]
+
+MIXED = ["--replay.sources=[{kind: queue, share: 0.5}, {kind: elite, share: 0.5, capacity: 400, min_fill: 100}]"]
 
 
 class Account(dict):
@@ -96,6 +99,45 @@ def test_a_replay_actor_that_stands_still_is_replaced_and_a_stop_during_a_recove
     assert process.returncode == 128 + signal.SIGTERM, output
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["env_steps"] == last_state(tmp_path)["env_steps"] > 0
+
+
+def columns_saved(directory: Path) -> int:
+    """Columns that a source had seen when a checkpoint was written, and that were in it then."""
+    names = segment_files_below(directory / "checkpoints")
+    return max((int(name.split("-")[1]) + 1 for name in names), default=0)
+
+
+@pytest.mark.slow
+def test_a_replay_actor_with_sources_comes_back_with_the_contents_that_were_saved_last(tmp_path):
+    process = start(tmp_path, *RAY, *OFTEN, *MIXED, "--replay.checkpoint=true", "--run.checkpoint_every_s=0.5")
+    wait_for(process, lambda: columns_saved(tmp_path) >= 200)
+    killed_at = time.monotonic()
+    actors(process, "ReplayActor")[0].kill()
+    goes_on(process, tmp_path, 1)
+    assert time.monotonic() - killed_at < 30, "replaced, and ten updates more"
+    summary, account = ended(process, tmp_path)
+    assert summary["actors_restarted"] == 1
+    assert account.closes() and account["committed"] == summary["env_steps"] == last_state(tmp_path)["env_steps"], (
+        account
+    )
+    log = (tmp_path / "log.txt").read_text()
+    _, replaced, after = log.partition("replay actor 0 replaced: it died")
+    held = [int(columns) for columns in re.findall(r"replay source elite_1 goes on with (\d+) columns", after)]
+    assert replaced and len(held) == 1 and held[0] >= 100, log
+    assert "hold too little" not in after, "a ring that came back full serves at once"
+
+
+@pytest.mark.slow
+def test_the_queue_serves_for_sources_that_are_empty_after_their_replay_actor_died(tmp_path):
+    process = start(tmp_path, *RAY, *OFTEN, *MIXED)
+    wait_for(process, lambda: last_row(tmp_path).get("replay/waiting_share") == 0)
+    actors(process, "ReplayActor")[0].kill()
+    goes_on(process, tmp_path, 1)
+    wait_for(process, lambda: (tmp_path / "log.txt").read_text().count("all replay sources serve") == 2)
+    summary, account = ended(process, tmp_path)
+    assert account.closes() and account["committed"] == summary["env_steps"], account
+    after = (tmp_path / "log.txt").read_text().partition("replay actor 0 replaced: it died")[2]
+    assert after.index("the queue serves 50 % of a batch for them") < after.index("all replay sources serve")
 
 
 @pytest.mark.slow
