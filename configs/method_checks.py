@@ -25,6 +25,15 @@ def _check_on_policy(config: "Config") -> None:
     reason = "learner.estimator gae is for on-policy batches"
     _refuse_if(gae and replayed, f"{reason}, and replay.sources has others; set learner.estimator to vtrace")
     _refuse_if(
+        gae and config.learner.relevance is not None,
+        f"{reason}, where every state is relevant; set learner.relevance to null, or learner.estimator to vtrace",
+    )
+    _refuse_if(
+        lag == 0 and config.cluster.num_learners > 1,
+        "actors.max_policy_lag 0 cannot be kept with several learner ranks: one that is late would lose its columns; "
+        "allow 1 or more, or set cluster.num_learners to 1",
+    )
+    _refuse_if(
         gae and lag > 0,
         f"{reason}, and actors.max_policy_lag is {lag}; set that to 0, or learner.estimator to vtrace",
     )
@@ -48,8 +57,14 @@ def _check_surrogates(config: "Config") -> None:
         "set learner.objective to ppo or impact, or both to 1",
     )
     _refuse_if(
-        learner.objective != "impact" and learner.reuse.uses > 1,
-        "learner.reuse needs the target network of learner.objective impact; set learner.reuse.uses to 1",
+        learner.objective != "impact" and (learner.reuse.uses > 1 or learner.reuse.batches > 1),
+        "learner.reuse needs the target network of learner.objective impact; set its uses and batches to 1",
+    )
+    transitions = learner.batch_columns * (config.actors.unroll_length if learner.objective == "ppo" else 1)
+    _refuse_if(
+        learner.minibatches > transitions,
+        f"learner.minibatches {learner.minibatches} leaves some empty: {learner.objective} deals "
+        f"{'transitions' if learner.objective == 'ppo' else 'columns'}, of which a batch has {transitions}; lower it",
     )
     _refuse_if(
         learner.objective != "impact" and learner.kl is not None,
@@ -59,6 +74,12 @@ def _check_surrogates(config: "Config") -> None:
 
 def _check_replayed(config: "Config") -> None:
     """What is for replayed columns needs some."""
+    stride, length = config.replay.score_stride, config.actors.unroll_length
+    _refuse_if(
+        stride > length,
+        f"replay.score_stride {stride} compares nothing but the first of the {length} steps of an unroll; "
+        f"set it to actors.unroll_length ({length}) or less",
+    )
     if len(config.replay.sources) > 1:
         return
     remedy = "and there are none; add a source to replay.sources, or set it to"

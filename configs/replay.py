@@ -110,10 +110,11 @@ class ReplayConfig(Section):
         128, "What attentive and elite compare: the trunk's activations on a fixed random projection of this width; "
         "null: the activations themselves. Kept with each step as float16.", unit="features", ge=1, le=65_536,
     )  # fmt: skip
-    score_stride: int = key(1, "Only every so-manieth step of a column is compared.", unit="env steps", ge=1, le=10_000)
+    score_stride: int = key(1, "Only every n-th step of a column is compared.", unit="env steps", ge=1, le=10_000)
     checkpoint: bool = key(False, "Whether checkpoints hold the replayed columns; without, they are collected anew.")
     prefetch: int = key(
-        2, "Batches under way at once: the learner works on one while the others are assembled and fetched.",
+        2, "Batches under way at once: the learner works on one while the others are assembled and fetched. Attentive "
+        "and elite compare under weights that are as many updates old, less one.",
         unit="batches", ge=1, le=64,
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """What the replay sources, the batch and the policy lag must have to do with each other."""
 
 import math
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _check_queue(config: "Config") -> None:
 
 
 def _needed_capacity(config: "Config", overflow: str) -> tuple[int, str]:
-    """Columns that the queue must hold for a batch ever to form, and why; it serves whole batches at first.
+    """Columns that the queue must hold for a batch ever to form, and why; it may have to serve whole batches.
 
     A blocking queue takes whole unrolls only: one that holds as many columns as it can without filling a batch must
     still have room for another unroll.
@@ -58,7 +59,7 @@ def _needed_capacity(config: "Config", overflow: str) -> tuple[int, str]:
     batch, unroll = config.learner.batch_columns, config.actors.envs_per_actor
     if overflow == "drop_oldest":
         return max(batch, unroll), f"a batch has {batch} columns and an unroll {unroll}"
-    return _most_without_batch(batch, unroll) + unroll, (
+    return _most_without_batch(config) + unroll, (
         f"unrolls of {unroll} columns must fit in, with overflow block, until a batch of {batch} is full"
     )
 
@@ -70,6 +71,12 @@ def _check_replayed(config: "Config", index: int, source: "UniformSource | Reser
             f"replay.sources.{index}.min_fill {source.min_fill} must be at least the {taken} columns that a batch "
             f"takes, and at most the capacity {source.capacity}"
         )
+    most = round(source.share * (config.learner.max_columns or 0))
+    if source.capacity < most:
+        raise ValueError(
+            f"replay.sources.{index}.capacity {source.capacity} is less than the {most} columns that a batch of "
+            f"learner.max_columns takes; set it to {most} or more"
+        )
     if source.capacity < config.actors.envs_per_actor:
         raise ValueError(
             f"replay.sources.{index}.capacity {source.capacity} is too small for an unroll; "
@@ -79,9 +86,9 @@ def _check_replayed(config: "Config", index: int, source: "UniformSource | Reser
 
 def _check_lag(config: "Config") -> None:
     """Collection waits while an unroll begun now would be too old when it is used: that must not last for ever."""
-    batch, unroll = config.learner.batch_columns, config.actors.envs_per_actor
+    unroll = config.actors.envs_per_actor
     online = columns_of(config, config.replay.sources[0].share)
-    lag = (_most_without_batch(batch, unroll) + unroll - 1) // online
+    lag = (_most_without_batch(config) + unroll - 1) // online
     if lag > config.actors.max_policy_lag:
         raise ValueError(
             f"actors.max_policy_lag {config.actors.max_policy_lag} cannot be kept: the last of {unroll} columns of an "
@@ -90,6 +97,23 @@ def _check_lag(config: "Config") -> None:
         )
 
 
-def _most_without_batch(batch: int, unroll: int) -> int:
-    """Most columns that can wait without filling a batch: what is left of whole unrolls after whole batches."""
-    return batch - math.gcd(batch, unroll)
+def _most_without_batch(config: "Config") -> int:
+    """Most columns that can wait without filling a batch: what is left of whole unrolls after whole batches.
+
+    A batch takes the more from the queue the fewer sources are ready. They become so one after the other, so that what
+    waits when a batch takes `columns` was left by batches that took as many or more.
+    """
+    takes = _takes(config)
+    return max(
+        columns - math.gcd(config.actors.envs_per_actor, *(step for taken, step in takes.items() if taken >= columns))
+        for columns in takes
+    )
+
+
+def _takes(config: "Config") -> dict[int, int]:
+    """What a smallest batch may take from the queue, any of the sources being ready, and by which steps it grows."""
+    batch = config.learner.batch_columns
+    replayed = [columns_of(config, source.share) for source in config.replay.sources[1:]]
+    units = 1 if config.learner.max_columns is None else math.gcd(batch, *replayed)
+    ready = (subset for size in range(len(replayed) + 1) for subset in combinations(replayed, size))
+    return {taken: taken // units for taken in (batch - sum(subset) for subset in ready)}

@@ -156,7 +156,7 @@ class Learner:
     def _impact_metrics(self, coefficients: Coefficients, served: list[Served]) -> dict[str, float]:
         if self._settings.objective != "impact":
             return {}
-        shown = {"reuse_mean": sum(uses + 1 for _, uses in served) / len(served)}
+        shown = {"batch_uses_mean": sum(uses + 1 for _, uses in served) / len(served)}
         return shown if self._target_kl is None else shown | {"kl_coefficient": coefficients.target_kl}
 
     def _info(self, batch: Batch | None, skipped: bool, metrics: dict[str, float]) -> UpdateInfo:
@@ -179,10 +179,7 @@ class Learner:
         return Progress(self._version, self._updates, self._env_steps)
 
     def continue_at(self, version: int) -> None:
-        """Publish the present weights, and count on, from `version`: after a restart, one that was never used.
-
-        Loading a state takes the version back to the number of updates.
-        """
+        """Publish the present weights, and count on, from `version`: after a restart, one that was never used."""
         assert version >= self._version, (version, self._version)
         self._version = version
 
@@ -201,11 +198,12 @@ class Learner:
             "optimizer": self._step.state_dict(),
             "env_steps": self._env_steps,
             "updates": self._updates,
+            "version": self._version,
             "updates_skipped": self._skipped,
         } | {name: part.state_dict() for name, part in self._companions().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue exactly where `state` was taken; the version is the number of updates, until `continue_at`.
+        """Continue exactly where `state` was taken, its version included, until `continue_at`.
 
         Raises:
           ValueError: the state of another network, optimiser or objective.
@@ -218,4 +216,5 @@ class Learner:
         self._step.load_state_dict(state["optimizer"])
         load_arrays(self._model, state["model"])
         self._env_steps, self._updates = int(state["env_steps"]), int(state["updates"])
-        self._version, self._skipped = self._updates, int(state["updates_skipped"])
+        self._version = int(state.get("version", self._updates))  # states of before have none
+        self._skipped = int(state["updates_skipped"])

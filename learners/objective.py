@@ -25,7 +25,7 @@ class Objective(NamedTuple):
 
 METRICS = (
     "loss/policy", "loss/value", "loss/entropy", "loss/total", "advantage_abs_mean", "explained_variance",
-    "entropy_mean", "rho_mean", "rho_clip_share", "kl_behaviour", "value_mean",
+    "entropy_mean", "rho_mean", "rho_clip_share", "kl_behaviour", "kl_to_behaviour_replayed", "value_mean",
 )  # fmt: skip
 """What every objective shows."""
 
@@ -57,10 +57,12 @@ def objective(estimates: Estimates, totals: Tallies, *, distribution: ActionDist
     if settings.normalize_advantages:
         advantages = normalized(estimates.returns.advantages, totals)
         estimates = estimates._replace(returns=estimates.returns._replace(advantages=advantages))
-    kl = behaviour_divergence(estimates, distribution)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and settings.policy_cloning_weight > 0):
+        kl = behaviour_divergence(estimates, distribution)
     terms = loss_terms(estimates, totals, kl, distribution=distribution, settings=settings, coefficients=coefficients)
     total = weighted_sum(terms, settings.reduction)
     metrics = total.metrics | _scaled(_means(estimates, kl, settings.rho_clip), terms["policy"].share)
+    metrics |= _scaled(*_replayed_divergence(estimates, totals, distribution))
     for term in terms.values():
         metrics |= _scaled(term.loss.metrics, term.share)
     return Objective(total.loss, metrics)
@@ -100,6 +102,16 @@ def _means(estimates: Estimates, kl_behaviour: Tensor, rho_clip: float) -> dict[
         "advantage_abs_mean": mean_valid(estimates.returns.advantages.abs(), valid),
         "value_mean": mean_valid(estimates.values, valid),
     }
+
+
+@torch.no_grad()
+def _replayed_divergence(estimates: Estimates, totals: Tallies,
+                         distribution: ActionDistribution) -> tuple[dict[str, Tensor], Tensor]:  # fmt: skip
+    """Mean KL(π‖μ) in nats over this rank's replayed steps, and its part of all ranks' []."""
+    replayed = estimates.returns.valid & estimates.sample.replayed
+    kl = distribution.kl(estimates.evaluation.params, estimates.sample.steps.behaviour)
+    share = estimates.tallies.replayed / totals.replayed.clamp_min(1)
+    return {"kl_to_behaviour_replayed": mean_valid(kl, replayed)}, share.to(kl.dtype)
 
 
 @torch.no_grad()

@@ -13,8 +13,8 @@ from rl_platform.core.types import Trajectory, Weights
 FeatureView = Callable[[Tensor], Tensor]
 """Embeddings [N, E] → features [N, F] float16."""
 
-_MAX_OBSERVATIONS = 512
-"""Largest batch of one forward pass, whose activations must fit in the cache or nearly."""
+_MAX_OBSERVATIONS = 128
+"""Largest batch of one forward pass: stacking and activations stay in the cache."""
 
 
 class Projection:
@@ -56,23 +56,24 @@ class PresentFeatures:
     def __call__(self, weights: Weights, steps: Trajectory, times: np.ndarray) -> np.ndarray:
         """Steps columns first [C, T, …], times [K] → [C, K, F] float16."""
         self._network.load(weights)
-        observation = self._shown(steps, times)
-        per_pass = max(1, _MAX_OBSERVATIONS // len(times))
-        features = [self._of(part) for part in observation.split(per_pass, dim=1)]
-        return torch.cat(features, dim=1).transpose(0, 1).cpu().numpy()
+        columns = max(1, _MAX_OBSERVATIONS // len(times))
+        starts = range(0, len(steps.observation), columns)
+        return np.concatenate([self._of(steps, slice(start, start + columns), times) for start in starts])
 
-    def _shown(self, steps: Trajectory, times: np.ndarray) -> Tensor:
-        """What the model saw at those times [K, C, …]."""
-        observation = self._network.tensor(steps.observation.swapaxes(0, 1))
-        if self._frame_stack > 1:
-            is_first = self._network.tensor(steps.is_first.swapaxes(0, 1))
-            observation = stack_frames(observation, is_first, self._frame_stack)
-        return observation[torch.from_numpy(times)]
-
-    def _of(self, observation: Tensor) -> Tensor:
-        """[K, C, …] → [K, C, F]."""
-        times, columns = observation.shape[:2]
-        nothing = observation.new_zeros((times, columns), dtype=torch.bool)
-        memory = observation.new_zeros((columns, 0), dtype=torch.float32)
+    def _of(self, steps: Trajectory, columns: slice, times: np.ndarray) -> np.ndarray:
+        """Features of some columns [C′, K, F]."""
+        observation = self._shown(steps.observation[columns], steps.is_first[columns])[: times[-1] + 1]
+        if len(times) < len(observation):
+            observation = observation[torch.from_numpy(times)]
+        shape = observation.shape[:2]
+        nothing, memory = torch.zeros(shape, dtype=torch.bool), torch.zeros((shape[1], 0))
         embedding = self._network(observation, nothing, memory).embedding
-        return self._view(embedding.flatten(0, 1)).view(times, columns, -1)
+        features = self._view(embedding.flatten(0, 1)).unflatten(0, shape)
+        return features.transpose(0, 1).numpy(force=True)
+
+    def _shown(self, observation: np.ndarray, is_first: np.ndarray) -> Tensor:
+        """What the model saw of columns [C′, T, …], time first."""
+        shown = self._network.tensor(observation.swapaxes(0, 1))
+        if self._frame_stack == 1:
+            return shown
+        return stack_frames(shown, self._network.tensor(is_first.swapaxes(0, 1)), self._frame_stack)

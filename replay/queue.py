@@ -45,13 +45,15 @@ class QueueSource:
         self._count += num_kept
 
     def drop_stale(self, learner_version: int) -> int:
-        """Drop and count what is too old for `learner_version`; returns the columns left.
-
-        Versions arrive almost in order; an old column behind a fresh one waits until it comes to the front.
-        """
-        while self._count and learner_version - self.ring.weight_version[self._head] > self._max_policy_lag:
-            self._advance(1)
-            self._dropped += 1
+        """Drop and count what is too old for `learner_version`; returns the columns left."""
+        slots = self._slots(0, self._count)
+        fresh = learner_version - self.ring.weight_version[slots] <= self._max_policy_lag
+        stale = self._count - int(fresh.sum())
+        if stale:
+            # Versions arrive almost in order: a fresh column before a stale one, which moves up behind it, is rare.
+            self.ring.move(slots[fresh], slots[stale:])
+            self._advance(stale)
+            self._dropped += stale
         return self._count
 
     def draw(self, num_columns: int) -> np.ndarray:

@@ -68,6 +68,13 @@ class ColumnRing:
         index = slice(slots[0], slots[-1] + 1) if neighbours else slots
         return Trajectory(*(stored[index] for stored in self._written()))
 
+    def move(self, slots: np.ndarray, to: np.ndarray) -> None:
+        """Copy the columns in `slots`, with what is known of them, to as many slots; the old ones keep theirs."""
+        if np.array_equal(slots, to):
+            return
+        for array in (self.serial, self.weight_version, self.uses, self.distance, *self._written()):
+            array[to] = array[slots]
+
     def blank(self, num_columns: int) -> Trajectory:
         """Fresh memory for so many columns, contents undefined."""
         return Trajectory(*(np.empty((num_columns, *stored.shape[1:]), stored.dtype) for stored in self._written()))

@@ -45,6 +45,7 @@ class Crew:
         settings = FeederSettings(
             throttle=build.throttle(config),
             scores=compares_features(config.replay),
+            batches_vary=len(config.replay.sources) > 1 or config.learner.max_columns is not None,
             batches_ahead=config.replay.prefetch,
             answer_timeout_s=config.cluster.answer_timeout_s,
             patience_s=config.cluster.patience_s,

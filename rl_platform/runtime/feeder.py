@@ -25,6 +25,7 @@ class FeederSettings(NamedTuple):
 
     throttle: Throttle
     scores: bool
+    batches_vary: bool
     batches_ahead: int
     answer_timeout_s: float
     patience_s: float
@@ -138,12 +139,15 @@ class Feeder:
             self._lockstep.meet(orders.others)
         self._lockstep.heard(orders.others_begun)
         if orders.stations is not None:
+            if self._pipeline is not None:
+                self._pipeline.leave()
             self._pipeline = Pipeline(
                 orders.stations,
                 self._rollouts,
                 self._settings.throttle,
                 self,
                 scores=self._settings.scores,
+                batches_vary=self._settings.batches_vary,
                 batches_ahead=self._settings.batches_ahead,
                 answer_timeout_s=self._settings.answer_timeout_s,
                 lockstep=self._lockstep,
@@ -160,8 +164,10 @@ class Feeder:
     def _fail(self, failed: ShardError | LearnerError) -> None:
         if isinstance(failed, ShardError):
             self._pipeline.wind_up(_WIND_UP_S)
-        station = "shard" if isinstance(failed, ShardError) else "learner"
-        self._report.failure = Failure(station, str(failed))
+            self._report.failure = Failure("shard", str(failed))
+        else:
+            self._pipeline.leave()
+            self._report.failure = Failure("learner", str(failed))
         self._report.updates_begun = self._pipeline.updates_begun
         self._pipeline = None
 

@@ -40,8 +40,10 @@ class _Exchange(NamedTuple):
 
     infos: tuple[RolloutInfo, ...]
     unrolls: tuple[ray.ObjectRef, ...]
+    takes: bool
+    """It asks for a batch."""
     growth: int
-    """Columns that it adds to the queue."""
+    """Columns that it adds to the queue, at most."""
 
 
 class Stations(NamedTuple):
@@ -70,6 +72,8 @@ class Pipeline:
 
     Args:
       scores: whether the shard compares candidates under the newest weights.
+      batches_vary: whether batches take more of the queue at times: then no other is asked for before it is known how
+        many a batch took.
       batches_ahead: updates asked of the learner at once; beyond the first, their batches are assembled and fetched
         while it works.
       answer_timeout_s: a shard or learner that owes an answer for longer than this has failed.
@@ -77,11 +81,12 @@ class Pipeline:
     """
 
     def __init__(self, stations: Stations, rollouts: RolloutGroup, throttle: Throttle, listener: Listener, *,
-                 scores: bool = False, batches_ahead: int, answer_timeout_s: float, lockstep: Lockstep):  # fmt: skip
+                 batches_ahead: int, answer_timeout_s: float, lockstep: Lockstep, scores: bool = False,
+                 batches_vary: bool = False):  # fmt: skip
         self._shard, self._learner, self._weights, self._version = stations
         self._rollouts, self._throttle, self._listener = rollouts, throttle, listener
         self._batches_ahead, self._answer_timeout_s = batches_ahead, answer_timeout_s
-        self._lockstep, self._scores = lockstep, scores
+        self._lockstep, self._scores, self._batches_vary = lockstep, scores, batches_vary
         self.updates_begun = self._version
         self.updates_in_flight = 0
         self._held: list[tuple[RolloutInfo, ray.ObjectRef]] = []
@@ -133,6 +138,10 @@ class Pipeline:
                 raise LearnerError(f"the updates in flight did not end within {limit_s:.0f} s")
             self._wait([], give_up - time.monotonic())
 
+    def leave(self) -> None:
+        """After the learner failed: hand the unrolls that wait here to the shard, from which another will go on."""
+        self._hand_over()
+
     def wind_up(self, limit_s: float) -> None:
         """After the shard failed: hear what it had answered, and wait for the updates that have their batch."""
         give_up = time.monotonic() + limit_s
@@ -174,7 +183,7 @@ class Pipeline:
 
     def _ask_for_updates(self) -> None:
         while self.updates_in_flight < self._batches_ahead:
-            if self._queued + self._held_columns >= self._batch_columns:
+            if self._queued + self._held_columns >= self._batch_columns and not self._taking_unknown():
                 self._lockstep.has_batch()
                 self._ask_for_update(self._exchange(self.updates_begun))
             elif self._lockstep.must_join(self.updates_begun):
@@ -183,6 +192,9 @@ class Pipeline:
                 return
         if self._held_columns >= self._batch_columns:  # the learner is behind: the shard's limits are what counts
             self._hand_over()
+
+    def _taking_unknown(self) -> bool:
+        return self._batches_vary and any(exchange.takes for exchange in self._exchanging)
 
     @property
     def _held_columns(self) -> int:
@@ -201,8 +213,9 @@ class Pipeline:
               version: int | None) -> ray.ObjectRef:  # fmt: skip
         weights = self._weights if self._scores and version is not None else None
         status, batch = self._shard.exchange.remote(version, weights, *unrolls)
-        taken = 0 if version is None else self._batch_columns
-        exchange = _Exchange(infos, unrolls, len(unrolls) * self._throttle.unroll_columns - taken)
+        taken = 0 if version is None else self._throttle.batch_columns
+        growth = len(unrolls) * self._throttle.unroll_columns - taken
+        exchange = _Exchange(infos, unrolls, version is not None, growth)
         self._exchanging.append(exchange)
         self._queued += exchange.growth
         self._of_shard.add(status, self._on_exchange)

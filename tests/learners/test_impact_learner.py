@@ -152,7 +152,7 @@ def test_batches_are_reused_and_counted_once(batches: int, uses: int):
         assert optimizer_steps(learning) == served
         assert info.env_steps == sum(hard_batch(each).env_steps for each in range(seed + 1))
         assert (info.version, info.columns_dropped) == (seed + 1, 3)
-        assert info.metrics["reuse_mean"] == pytest.approx(np.mean([used + 1 for _, used in now]))
+        assert info.metrics["batch_uses_mean"] == pytest.approx(np.mean([used + 1 for _, used in now]))
     assert (served > 8) == (uses > 1)
 
 

@@ -88,6 +88,16 @@ def test_env_steps_count_each_valid_transition_once_even_when_dropped():
     assert [replay.next_batch(1).env_steps, replay.next_batch(1).env_steps] == [15, 0]
 
 
+def test_a_stale_column_behind_a_fresh_one_is_dropped_too_and_the_order_stays():
+    replay = shard(8, 2, max_policy_lag=0)
+    for start, version in ((0, 3), (3, 5), (5, 4), (6, 5)):
+        replay.insert(unroll(start, {0: 3, 3: 2, 5: 1, 6: 2}[start], version=version))
+    batches = [replay.next_batch(5), replay.next_batch(5)]
+    assert [numbers(batch) for batch in batches] == [[3, 4], [6, 7]]
+    assert [batch.columns_dropped for batch in batches] == [4, 0]
+    assert all((batch.weight_version == 5).all() for batch in batches)
+
+
 def test_the_queue_itself_drops_what_is_stale():
     queue = QueueSource(8, overflow="block", max_policy_lag=3)
     queue.insert(unroll(0, 3, version=1))

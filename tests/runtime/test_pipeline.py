@@ -9,6 +9,7 @@ import pytest
 import ray
 
 from configs.loader import load_config
+from configs.schema import Config
 from rl_platform.runtime import build
 from rl_platform.runtime.calls import Calls
 from rl_platform.runtime.lockstep import Lockstep
@@ -16,11 +17,13 @@ from rl_platform.runtime.pipeline import LearnerError, Pipeline, ShardError, Sta
 from rl_platform.runtime.ray_actors import LearnerActor, ReplayActor, RolloutActor, Seat
 from rl_platform.runtime.rollout_group import Hire, RolloutGroup
 
-CONFIG = load_config(
-    "classic/cartpole_impala",
-    ["--actors.envs_per_actor=8", "--actors.unroll_length=10", "--learner.batch_columns=8", "--cluster.mode=ray",
-     "--actors.count=2"],
-)  # fmt: skip
+SETTINGS = ["--actors.envs_per_actor=8", "--actors.unroll_length=10", "--learner.batch_columns=8", "--cluster.mode=ray",
+            "--actors.count=2"]  # fmt: skip
+CONFIG = load_config("classic/cartpole_impala", SETTINGS)
+HALF_BATCHES = load_config(
+    "classic/cartpole_impala", [*SETTINGS, "--learner.batch_columns=16", "--replay.sources.0.capacity=40"]
+)
+"""Two unrolls make a batch, and the queue holds five: when the learner stands still, one unroll waits for another."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,20 +55,20 @@ class Heard:
 class Rig:
     """A pipeline and the actors that it connects."""
 
-    def __init__(self, version: int = 0, answer_timeout_s: float = 60.0):
+    def __init__(self, version: int = 0, answer_timeout_s: float = 60.0, config: Config = CONFIG):
         self.learner = LearnerActor.remote(Seat(0, 1, "gloo", 20.0), torch_threads=1)
-        make_learner = partial(build.make_learner, CONFIG, build.env_spec(CONFIG))
+        make_learner = partial(build.make_learner, config, build.env_spec(config))
         ray.get(self.learner.begin.remote(make_learner, None, None, None))
-        self.shard = ReplayActor.remote(partial(build.make_shard, CONFIG, build.env_spec(CONFIG)))
+        self.shard = ReplayActor.remote(partial(build.make_shard, config, build.env_spec(config)))
         ray.get(self.shard.status.remote())
-        self.handles = [RolloutActor.remote(partial(build.make_worker, CONFIG, actor, 0), torch_threads=1)
+        self.handles = [RolloutActor.remote(partial(build.make_worker, config, actor, 0), torch_threads=1)
                         for actor in range(2)]  # fmt: skip
         self.rollouts = RolloutGroup(unrolls_in_flight=2, step_timeout_s=30.0, max_restarts_in_a_row=2)
         for actor, handle in enumerate(self.handles):
             self.rollouts.hire(Hire(actor, 0, handle))
         self.heard = Heard()
         stations = Stations(self.shard, self.learner, self.learner.weights.remote(), version)
-        self.pipeline = Pipeline(stations, self.rollouts, build.throttle(CONFIG), self.heard, batches_ahead=2,
+        self.pipeline = Pipeline(stations, self.rollouts, build.throttle(config), self.heard, batches_ahead=2,
                                  answer_timeout_s=answer_timeout_s, lockstep=Lockstep())  # fmt: skip
 
     def step_until(self, reached, deadline_s: float = 60.0) -> None:
@@ -108,6 +111,21 @@ def test_a_dead_replay_actor_is_named_whatever_was_asked_of_others(rig):
     os.kill(pids_of(rig.shard)[0], signal.SIGKILL)
     with pytest.raises(ShardError, match=r"^it died [^\n]*$"):
         rig.step_until(lambda: False)
+
+
+def test_when_the_learner_fails_every_unroll_that_was_heard_of_goes_to_the_shard():
+    rig = Rig(config=HALF_BATCHES)
+    rig.step_until(lambda: len(rig.heard.updates) >= 5)
+    pid = pids_of(rig.learner)[0]
+    os.kill(pid, signal.SIGSTOP)
+    rig.step_until(lambda: rig.pipeline.updates_in_flight == 2 and rig.pipeline.unrolls_in_flight == 1)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(LearnerError):
+        rig.step_until(lambda: False)
+    rig.pipeline.leave()
+    collected = sum(info.env_steps for info in rig.heard.rollouts)
+    assert (ray.get(rig.shard.status.remote()).arrived, rig.heard.lost) == (collected, 0)
+    rig.close()
 
 
 def test_batches_whose_columns_went_stale_are_passed_over_and_the_queue_never_overflows():
