@@ -13,7 +13,7 @@ from rl_platform.core.types import Trajectory, Weights
 FeatureView = Callable[[Tensor], Tensor]
 """Embeddings [N, E] → features [N, F] float16."""
 
-_MAX_OBSERVATIONS = 128
+_MAX_OBSERVATIONS = 256
 """Largest batch of one forward pass: stacking and activations stay in the cache."""
 
 
