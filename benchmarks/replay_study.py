@@ -1,0 +1,139 @@
+"""Which replay source learns faster? Small Pong, one process a run, several seeds; runs that were cut off go on.
+
+    python -m benchmarks.replay_study run ROOT [--kinds uniform elite_least_used …] [--seeds 1 2 …] [--at-once 2]
+    python -m benchmarks.replay_study report ROOT [--out FOLDER]
+
+`run` trains `atari/pong_<method> --extends fragments/study` in ROOT/KIND_SEED, `--at-once` runs side by side, one core
+each, and passes over those that are done. `report` reads all that are: of each run the area under its curve of training
+returns, divided by the env steps (the mean return over training); of each kind the mean over its seeds with a 95 %
+bootstrap interval, and, but for uniform itself, the difference to uniform on the seeds that both have. Prints JSON;
+writes FOLDER/{report.json, curves.csv} if one is given.
+"""
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rl_platform.observability.metrics_file import read_rows
+
+KINDS = {
+    "uniform": ("uniform",),
+    "attentive": ("attentive",),
+    **{
+        f"elite_{strategy}": ("elite", f"--replay.sources.1.strategy={strategy}")
+        for strategy in ("nearest", "stratified", "least_used", "least_used_in_strata")
+    },
+}
+"""Method, and what is laid over its config."""
+RESAMPLES = 10_000
+
+
+class Unit(NamedTuple):
+    """One run of the study."""
+
+    kind: str
+    seed: int
+
+    def folder(self, root: Path) -> Path:
+        return root / f"{self.kind}_{self.seed}"
+
+
+def train(unit: Unit, root: Path) -> None:
+    """Train it to its end, from where it was cut off; nothing if it is done."""
+    folder = unit.folder(root)
+    if is_done(folder):
+        return
+    method, *overrides = KINDS[unit.kind]
+    command = [sys.executable, "-m", "rl_platform.cli", "train", f"atari/pong_{method}", "--extends", "fragments/study",
+               f"--run.seed={unit.seed}", f"--run.dir={folder}", "--logging.progress=off", "--logging.every_s=10",
+               *overrides, *(["--resume"] if (folder / "config.yaml").exists() else [])]  # fmt: skip
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a run has come to its end."""
+    summary = folder / "summary.json"
+    return summary.exists() and json.loads(summary.read_bytes())["status"] == "done"
+
+
+def curve(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Env steps [K] and mean training returns [K] of the rows that have one."""
+    rows = [(row["env_steps"], row["episode_return_mean"]) for row in read_rows(folder / "metrics.jsonl")]
+    steps, returns = np.array(rows, float).T
+    known = np.isfinite(returns)
+    return steps[known], returns[known]
+
+
+def area(steps: np.ndarray, returns: np.ndarray) -> float:
+    """The mean return over training: the curve's area by the trapezoidal rule, divided by its length in env steps."""
+    widths = np.diff(steps)
+    return float((widths * (returns[1:] + returns[:-1]) / 2).sum() / widths.sum())
+
+
+def interval(values: Sequence[float], rng: np.random.Generator) -> dict[str, float]:
+    """Mean and 95 % percentile bootstrap interval of the mean."""
+    sample = np.array(values)
+    means = rng.choice(sample, (RESAMPLES, len(sample))).mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return {"mean": float(sample.mean()), "low": float(low), "high": float(high), "runs": len(sample)}
+
+
+def compare(areas: dict[Unit, float]) -> dict[str, dict[str, dict[str, float]]]:
+    """Each kind's mean area, and its difference to uniform on the same seeds."""
+    rng = np.random.default_rng(0)
+    by_kind = {kind: {unit.seed: a for unit, a in areas.items() if unit.kind == kind} for kind in KINDS}
+    uniform = by_kind["uniform"]
+    found = {}
+    for kind, of_seed in ((kind, of_seed) for kind, of_seed in by_kind.items() if of_seed):
+        found[kind] = {"area": interval(list(of_seed.values()), rng)}
+        both = [of_seed[seed] - uniform[seed] for seed in of_seed.keys() & uniform.keys()]
+        if kind != "uniform" and both:
+            found[kind]["above_uniform"] = interval(both, rng)
+    return found
+
+
+def report(root: Path, out: Path | None) -> None:
+    """Read every run that is done; print, and write if there is a folder."""
+    units = [Unit(*folder.name.rsplit("_", 1)) for folder in sorted(root.iterdir()) if is_done(folder)]
+    curves = {unit._replace(seed=int(unit.seed)): curve(unit.folder(root)) for unit in units}
+    found = compare({unit: area(*points) for unit, points in curves.items()})
+    print(json.dumps(found, indent=1))
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.json").write_text(json.dumps(found, indent=1) + "\n")
+    with (out / "curves.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("kind", "seed", "env_steps", "episode_return_mean"))
+        writer.writerows((*unit, int(s), r) for unit, points in curves.items() for s, r in zip(*points, strict=True))
+
+
+def main() -> None:
+    """Train or report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "report"))
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
+    parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    if arguments.what == "report":
+        report(arguments.root, arguments.out)
+        return
+    units = [Unit(kind, seed) for seed in arguments.seeds for kind in arguments.kinds]
+    with ThreadPoolExecutor(arguments.at_once) as pool:
+        list(pool.map(train, units, [arguments.root] * len(units)))
+
+
+if __name__ == "__main__":
+    main()
