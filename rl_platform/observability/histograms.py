@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-QUANTILES = {"p50": 0.5, "p90": 0.9, "max": 1.0}
+QUANTILES = {"p50": 0.5, "p90": 0.9}
 
 
 class Samples:
@@ -25,7 +25,7 @@ class Samples:
 
 
 def quantiles(samples: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """`<name>_p50`, `_p90` and `_max` of each; NaN for nothing."""
+    """`<name>_p50` and `<name>_p90` of each; NaN for nothing."""
     return {
         f"{name}_{suffix}": float(np.quantile(values, level)) if values.size else np.nan
         for name, values in samples.items()
