@@ -7,7 +7,6 @@ its sha256, so a checkpoint finds its own segments or none. The folder is one ri
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from replay.ring import ColumnRing, Stored
+from rl_platform.core.durable import sync_folder, write_synced
 from rl_platform.core.types import Trajectory
 
 _LEAST_HELD = 0.5
@@ -63,12 +63,9 @@ def write_segment(folder: Path, part: Stored) -> Segment:
     content = save_tensors(part.steps._asdict())
     segment = Segment(hashlib.sha256(content).hexdigest(), part.serial)
     unfinished = folder / f"{segment.file}.unfinished"
-    with unfinished.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    write_synced(unfinished, content)
     unfinished.rename(folder / segment.file)
-    _sync(folder)
+    sync_folder(folder)
     return segment
 
 
@@ -95,11 +92,3 @@ def _verified(path: Path, sha256: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"{path} is damaged (its sha256 is not the one in the checkpoint)")
     return content
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rl_platform.core.durable import write_synced
+
 WARN_EVERY_S = 60.0
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _log = logging.getLogger(__name__)
@@ -38,10 +40,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     """Replace a file: readers, and whoever comes after a crash, find the old content or the new, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_synced(temporary, content)
         os.replace(temporary, path)
     except OSError:
         temporary.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from rl_platform.core.durable import sync_folder, write_synced
 from rl_platform.runtime.errors import InputError
 
 State = dict[str, Any]
@@ -45,7 +46,7 @@ def save_checkpoint(root: Path, state: State, *, env_steps: int, keep: int) -> P
         final = _put_in_place(unfinished, root / str(env_steps))
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)  # is there only if the disk refused
-    _sync(root)
+    sync_folder(root)
     _forget_old(root, keep, final)
     return final
 
@@ -103,7 +104,7 @@ def _write_all(folder: Path, state: State, env_steps: int) -> None:
     folder.mkdir(parents=True)
     digests = {name: _write(folder / name, content) for name, content in _files(state)}
     _write(folder / _MANIFEST, _json({"format": _FORMAT, "env_steps": env_steps, "sha256": digests}))
-    _sync(folder)
+    sync_folder(folder)
 
 
 def _put_in_place(finished: Path, final: Path) -> Path:
@@ -156,19 +157,8 @@ def _json(value: Any) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> str:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    write_synced(path, content)
     return hashlib.sha256(content).hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _forget_old(root: Path, keep: int, just_written: Path) -> None:

@@ -140,7 +140,7 @@ class Feeder:
         self._lockstep.heard(orders.others_begun)
         if orders.stations is not None:
             if self._pipeline is not None:
-                self._pipeline.leave()
+                self._pipeline.hand_over()
             self._pipeline = Pipeline(
                 orders.stations,
                 self._rollouts,
@@ -166,7 +166,7 @@ class Feeder:
             self._pipeline.wind_up(_WIND_UP_S)
             self._report.failure = Failure("shard", str(failed))
         else:
-            self._pipeline.leave()
+            self._pipeline.hand_over()
             self._report.failure = Failure("learner", str(failed))
         self._report.updates_begun = self._pipeline.updates_begun
         self._pipeline = None

@@ -130,7 +130,7 @@ class Pipeline:
           ShardError, LearnerError: one has failed, or this took longer than `limit_s`.
         """
         give_up = time.monotonic() + limit_s
-        self._hand_over()
+        self.hand_over()
         while self.updates_begun < last:
             self._ask_for_update(None)
         while self._of_shard.oldest() or self._of_learner.oldest():
@@ -138,9 +138,10 @@ class Pipeline:
                 raise LearnerError(f"the updates in flight did not end within {limit_s:.0f} s")
             self._wait([], give_up - time.monotonic())
 
-    def leave(self) -> None:
-        """After the learner failed: hand the unrolls that wait here to the shard, from which another will go on."""
-        self._hand_over()
+    def hand_over(self) -> None:
+        """Give the unrolls that wait here to the shard: they belong there, whoever leads on from it."""
+        if self._held:
+            self._exchange(None)
 
     def wind_up(self, limit_s: float) -> None:
         """After the shard failed: hear what it had answered, and wait for the updates that have their batch."""
@@ -191,7 +192,7 @@ class Pipeline:
             else:
                 return
         if self._held_columns >= self._batch_columns:  # the learner is behind: the shard's limits are what counts
-            self._hand_over()
+            self.hand_over()
 
     def _taking_unknown(self) -> bool:
         return self._batches_vary and any(exchange.takes for exchange in self._exchanging)
@@ -199,10 +200,6 @@ class Pipeline:
     @property
     def _held_columns(self) -> int:
         return len(self._held) * self._throttle.unroll_columns
-
-    def _hand_over(self) -> None:
-        if self._held:
-            self._exchange(None)
 
     def _exchange(self, version: int | None) -> ray.ObjectRef:
         """Hand the unrolls held over to the shard, and ask for a batch for that version of the learner unless None."""

@@ -8,6 +8,7 @@ import torch
 
 from learners.returns import gae
 from learners.vtrace import vtrace
+from tests.learners.random_returns import random_inputs as with_ratios
 
 FP64 = {"rtol": 0, "atol": 1e-12}
 FP32 = {"rtol": 1e-5, "atol": 1e-5}
@@ -63,25 +64,11 @@ def test_truncation_bootstraps_from_the_true_last_observation(ignored):
     torch.testing.assert_close(result.targets, column(3.3535, 2.7, 3.0, 3.8), **FP64)
 
 
-def random_inputs(seed, steps=17, columns=5, dtype=torch.float64):
-    """Terminations, and truncations followed by resets full of NaN."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape):
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    def happens(probability):
-        return torch.rand(steps, columns, generator=generator) < probability
-
-    valid = ~happens(0.15)
-    discounts = torch.where(happens(0.1), 0.0, torch.full((steps, columns), 0.97, dtype=torch.float64))
-    inputs = {
-        "rewards": torch.where(valid, normal(steps, columns), math.nan),
-        "discounts": torch.where(valid, discounts, math.nan),
-        "values": normal(steps + 1, columns),
-    }
-    assert (~valid).any() and (discounts[valid] == 0).any()
-    return {name: tensor.to(dtype) for name, tensor in inputs.items()} | {"valid": valid}
+def random_inputs(seed, **settings):
+    """Those of V-trace, without ratios."""
+    inputs = with_ratios(seed, **settings)
+    assert (~inputs["valid"]).any() and (inputs["discounts"][inputs["valid"]] == 0).any()
+    return {name: tensor for name, tensor in inputs.items() if name != "log_ratios"}
 
 
 def reference(inputs, trace_decay):

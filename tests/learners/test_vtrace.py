@@ -8,6 +8,7 @@ import torch
 
 from learners.returns import backward_scan
 from learners.vtrace import vtrace
+from tests.learners.random_returns import random_inputs
 
 FP64 = {"rtol": 0, "atol": 1e-12}
 FP32 = {"rtol": 1e-5, "atol": 1e-5}
@@ -84,27 +85,6 @@ def test_actions_that_the_target_policy_never_takes_teach_nothing():
     result = vtrace(**inputs)
     torch.testing.assert_close(result.targets, inputs["values"][:-1], **FP64)
     torch.testing.assert_close(result.advantages, torch.zeros_like(result.advantages), **FP64)
-
-
-def random_inputs(seed, steps=17, columns=5, dtype=torch.float64):
-    """Ratios on both sides of the clips, terminations, and truncations followed by resets full of NaN."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape):
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    def happens(probability):
-        return torch.rand(steps, columns, generator=generator) < probability
-
-    valid = ~happens(0.15)
-    discounts = torch.where(happens(0.1), 0.0, torch.full((steps, columns), 0.97, dtype=torch.float64))
-    inputs = {
-        "log_ratios": torch.where(valid, normal(steps, columns), math.nan),
-        "rewards": torch.where(valid, normal(steps, columns), math.nan),
-        "discounts": torch.where(valid, discounts, math.nan),
-        "values": normal(steps + 1, columns),
-    }
-    return {name: tensor.to(dtype) for name, tensor in inputs.items()} | {"valid": valid}
 
 
 def reference(inputs, rho_clip, c_clip, pg_rho_clip, trace_decay):
