@@ -136,7 +136,7 @@ class Pipeline:
         while self._of_shard.oldest() or self._of_learner.oldest():
             if time.monotonic() >= give_up:
                 raise LearnerError(f"the updates in flight did not end within {limit_s:.0f} s")
-            self._wait([], give_up - time.monotonic())
+            self._wait([], _until(give_up))
 
     def hand_over(self) -> None:
         """Give the unrolls that wait here to the shard: they belong there, whoever leads on from it."""
@@ -148,7 +148,7 @@ class Pipeline:
         give_up = time.monotonic() + limit_s
         for calls in (self._of_shard, self._of_learner):
             while left := calls.oldest():
-                if not ray.wait(left, timeout=max(0.0, give_up - time.monotonic()), fetch_local=False)[0]:
+                if not ray.wait(left, timeout=_until(give_up), fetch_local=False)[0]:
                     break
                 with suppress(ShardError, LearnerError):
                     calls.handle_oldest()
@@ -303,3 +303,8 @@ def _from_learner(ref: ray.ObjectRef) -> UpdateInfo | None:
         if "input arguments" in str(error):
             return None
         raise LearnerError(reason(error)) from error
+
+
+def _until(deadline: float) -> float:
+    """Seconds to wait; 0 if it is past, which a wait begun just before it may find."""
+    return max(0.0, deadline - time.monotonic())

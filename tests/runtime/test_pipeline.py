@@ -1,16 +1,18 @@
 """The pipeline with real actors on CartPole: who is named when one fails, and what it survives."""
 
+import itertools
 import os
 import signal
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import ray
 
 from configs.loader import load_config
 from configs.schema import Config
-from rl_platform.runtime import build
+from rl_platform.runtime import build, pipeline
 from rl_platform.runtime.calls import Calls
 from rl_platform.runtime.lockstep import Lockstep
 from rl_platform.runtime.pipeline import LearnerError, Pipeline, ShardError, Stations
@@ -105,6 +107,15 @@ def test_a_learner_that_stands_still_is_not_waited_for_for_ever_and_a_dead_one_i
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(LearnerError, match=r"^it died [^\n]*$"):
         rig.pipeline.finish_updates(0, 20.0)
+
+
+def test_a_wait_that_is_over_before_it_begins_is_named_like_any_other(rig, monkeypatch):
+    now = itertools.count(step=0.6)
+    os.kill(pids_of(rig.learner)[0], signal.SIGSTOP)
+    rig.step_until(lambda: rig.pipeline.updates_in_flight == 2)
+    monkeypatch.setattr(pipeline, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    with pytest.raises(LearnerError, match="the updates in flight did not end within 1 s"):
+        rig.pipeline.finish_updates(0, 1.0)
 
 
 def test_a_dead_replay_actor_is_named_whatever_was_asked_of_others(rig):
