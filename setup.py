@@ -27,7 +27,10 @@ MUJOCO = [
     "mujoco>=3.1,<4",  # gymnasium names no upper bound, and another engine is another task
 ]
 
+MINATAR = ["MinAtar>=1.0.15,<2"]
+
 DEVELOPMENT = [
+    *MINATAR,
     *MUJOCO,  # tests play its environments
     "psutil>=5.9",  # tests and benchmarks look at the processes of a run
     "pytest>=9,<10",
@@ -51,6 +54,6 @@ setup(
     packages=find_packages(include=[pattern for name in SIBLINGS for pattern in (name, f"{name}.*")]),
     package_data={"configs": ["**/*.yaml"]},
     install_requires=REQUIREMENTS,
-    extras_require={"dev": DEVELOPMENT, "mujoco": MUJOCO},
+    extras_require={"dev": DEVELOPMENT, "minatar": MINATAR, "mujoco": MUJOCO},
     entry_points={"console_scripts": ["rl-platform = rl_platform.cli:main"]},
 )

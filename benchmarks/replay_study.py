@@ -1,10 +1,11 @@
-"""Which replay source learns faster? Small Pong, one process a run, several seeds; runs that were cut off go on.
+"""Which replay source learns faster? One process a run, several seeds; runs that were cut off go on.
 
-    python -m benchmarks.replay_study run ROOT [--kinds uniform elite_least_used …] [--seeds 1 2 …] [--at-once 2]
+    python -m benchmarks.replay_study run ROOT [--game minatar/breakout] [--env-steps 2000000]
+                                          [--kinds uniform elite_least_used …] [--seeds 1 2 …] [--at-once 2]
     python -m benchmarks.replay_study report ROOT [--out FOLDER]
 
-`run` trains `atari/pong_<method> --extends fragments/study` in ROOT/KIND_SEED, `--at-once` runs side by side, one core
-each, and passes over those that are done. `report` reads all that are: of each run the area under its curve of training
+`run` trains `<game>_<method>` inline and in turns in ROOT/KIND_SEED, `--at-once` runs side by side, one core each, and
+passes over those that are done. `report` reads all that are: of each run the area under its curve of training
 returns, divided by the env steps (the mean return over training); of each kind the mean over its seeds with a 95 %
 bootstrap interval, and, but for uniform itself, the difference to uniform on the seeds that both have. Prints JSON;
 writes FOLDER/{report.json, curves.csv} if one is given.
@@ -34,6 +35,9 @@ KINDS = {
     },
 }
 """Method, and what is laid over its config."""
+ALONE = ("--cluster.mode=inline", "--cluster.pipeline=serial", "--actors.count=1", "--actors.envs_per_actor=32",
+         "--run.eval=null", "--logging.progress=off", "--logging.tensorboard=false", "--logging.every_s=2")  # fmt: skip
+"""One process on one core: the same numbers every time."""
 RESAMPLES = 10_000
 
 
@@ -47,15 +51,15 @@ class Unit(NamedTuple):
         return root / f"{self.kind}_{self.seed}"
 
 
-def train(unit: Unit, root: Path) -> None:
+def train(unit: Unit, root: Path, game: str, env_steps: int) -> None:
     """Train it to its end, from where it was cut off; nothing if it is done."""
     folder = unit.folder(root)
     if is_done(folder):
         return
     method, *overrides = KINDS[unit.kind]
-    command = [sys.executable, "-m", "rl_platform.cli", "train", f"atari/pong_{method}", "--extends", "fragments/study",
-               f"--run.seed={unit.seed}", f"--run.dir={folder}", "--logging.progress=off", "--logging.every_s=10",
-               *overrides, *(["--resume"] if (folder / "config.yaml").exists() else [])]  # fmt: skip
+    command = [sys.executable, "-m", "rl_platform.cli", "train", f"{game}_{method}", f"--run.seed={unit.seed}",
+               f"--run.dir={folder}", f"--run.total_env_steps={env_steps}", *ALONE, *overrides,
+               *(["--resume"] if (folder / "config.yaml").exists() else [])]  # fmt: skip
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
@@ -122,6 +126,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("run", "report"))
     parser.add_argument("root", type=Path)
+    parser.add_argument("--game", default="minatar/breakout")
+    parser.add_argument("--env-steps", type=int, default=2_000_000)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     parser.add_argument("--at-once", type=int, default=2)
@@ -132,7 +138,7 @@ def main() -> None:
         return
     units = [Unit(kind, seed) for seed in arguments.seeds for kind in arguments.kinds]
     with ThreadPoolExecutor(arguments.at_once) as pool:
-        list(pool.map(train, units, [arguments.root] * len(units)))
+        list(pool.map(lambda unit: train(unit, arguments.root, arguments.game, arguments.env_steps), units))
 
 
 if __name__ == "__main__":

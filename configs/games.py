@@ -4,6 +4,7 @@ import difflib
 import re
 
 from configs.errors import shown
+from configs.registries import register
 
 # Cartridges without a single-player mode: ALE ends the process when asked for one.
 _MULTIPLAYER = {"combat", "joust", "maze_craze", "warlords"}
@@ -36,6 +37,8 @@ def gymnasium_id(env_id: str) -> str:
     """
     import gymnasium  # lazily, as above
 
+    if missing := register(env_id):
+        raise ValueError(f"{shown(env_id)} is not installed here; pip install '{missing}'")
     known = {name.lower(): name for name in gymnasium.registry if not name.startswith("ALE/")}
     if ":" in env_id:
         raise ValueError(f"{shown(env_id)} names a module to import; give an id of gymnasium's registry")

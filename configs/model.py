@@ -14,6 +14,21 @@ class NatureCnn(Section):
     embedding: int = key(512, "Width of the last layer.", unit="features", ge=1, le=65_536)
 
 
+class GridCnn(Section):
+    """Convolutions without stride, for grids of a few cells (MinAtar, MiniGrid)."""
+
+    kind: Literal["grid_cnn"] = key("grid_cnn", "Which encoder.")
+    channels: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = key(
+        (16,), "Widths of the convolutions, first to last.", unit="channels", min_length=1, **SEQUENCE
+    )
+    kernel: int = key(3, "Height and width of the convolutions' windows.", unit="cells", ge=1, le=16)
+    embedding: int = key(128, "Width of the last layer.", unit="features", ge=1, le=65_536)
+    categories: tuple[Annotated[int, Field(ge=1, le=256)], ...] = key(
+        (), "How many values each channel of the observation has, of which it holds one; []: channels are numbers.",
+        unit="values", **SEQUENCE,
+    )  # fmt: skip
+
+
 class Mlp(Section):
     """Fully connected layers, for vector observations."""
 
@@ -23,11 +38,18 @@ class Mlp(Section):
     )
     activation: Literal["tanh", "relu"] = key("tanh", "What follows each layer.")
 
+    @property
+    def embedding(self) -> int:
+        """Width of the last layer, as other encoders name it."""
+        return self.hidden[-1]
+
 
 class ModelConfig(Section):
     """Encoder, then policy and value heads."""
 
-    encoder: NatureCnn | Mlp = key(NatureCnn(), "What turns observations into features.", discriminator="kind")
+    encoder: NatureCnn | GridCnn | Mlp = key(
+        NatureCnn(), "What turns observations into features.", discriminator="kind"
+    )
     separate_value: bool = key(False, "Give the value head an encoder of its own, built like the policy's.")
     normalize_observations: bool = key(
         False, "Bring vector observations to mean 0 and standard deviation 1 by running moments, clipped to ±10."

@@ -38,6 +38,10 @@ def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
         ([*CARTPOLE, "--env.kwargs.colour=1"], ["env.id CartPole-v1", "colour"]),
         ([*CARTPOLE, "--env.id=LunarLander-v3"], ["env.id LunarLander-v3", "Box2D"]),
         ([*CARTPOLE, "--env.id=CartPole-v1", "--model.encoder.kind=nature_cnn"], ["model.encoder.kind", "mlp"]),
+        (
+            ["train", "minatar/breakout_impala", "--model.encoder.kernel=11"],
+            ["1 convolutions of 11 × 11 take 10 off each side", "model.encoder.channels"],
+        ),
         ([*CARTPOLE, "--run.dir=/dev/null/run"], ["run.dir /dev/null/run", "Not a directory"]),
         ([*CARTPOLE, "--run.dir=/dev/null"], ["run.dir /dev/null", "File exists"]),
         ([*CARTPOLE, "--resume"], ["--resume needs the run's folder", "--run.dir"]),

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from actors.envs.gymnasium_spaces import action_spec, channels_first, played, spaces_of
+from actors.envs.gymnasium_spaces import action_spec, channels_first, played, shown_dtype, spaces_of
 from actors.envs.seeds import checked_seeds
 from actors.envs.single import SingleEnv
 from rl_platform.core.interfaces import StepResult
@@ -18,8 +18,8 @@ from rl_platform.core.spec import EnvSpec
 class GymnasiumVectorEnv:
     """N copies of a gymnasium environment, stepped one after the other; observations [N, …] float32 or uint8.
 
-    Images (uint8 [H, W, C], as gymnasium has them) are shown channels first, [N, C, H, W]. Actions are choices, or
-    numbers that are clipped to the bounds of their space.
+    Images (uint8 or bool [H, W, C], as gymnasium has them) are shown channels first, [N, C, H, W]. Actions are choices,
+    or numbers that are clipped to the bounds of their space.
 
     An environment breaks when its `step` or `reset` raises, or returns an observation of another shape or dtype than
     its space's, a reward that is no number, or a value that is not finite. It is then closed, rebuilt with a new seed
@@ -49,7 +49,7 @@ class GymnasiumVectorEnv:
             gymnasium.make, env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **(kwargs or {})
         )
         observation_space, self._action_space = spaces_of(env_id, make)
-        dtype = "uint8" if observation_space.dtype == np.uint8 else "float32"
+        dtype = shown_dtype(observation_space)
         self._played_shape = observation_space.shape
         self._axes = channels_first(observation_space.shape, dtype)
         self.spec = EnvSpec(

@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
+from configs.registries import register
 from rl_platform.core.spec import ActionSpec
 
 
@@ -18,6 +19,7 @@ def spaces_of(env_id: str, make: Callable[[], gymnasium.Env]) -> tuple[Box, Disc
     """
     if ":" in env_id:
         raise ValueError(f"{env_id!r} names a module to import; give the registered id alone")
+    register(env_id)
     try:
         env = make()
     except (gymnasium.error.Error, ImportError, TypeError) as error:
@@ -29,9 +31,10 @@ def spaces_of(env_id: str, make: Callable[[], gymnasium.Env]) -> tuple[Box, Disc
             f"{env_id!r} has the action space {action_space}; only Discrete and one-dimensional Box of floats are "
             "supported"
         )
-    is_bytes = isinstance(observation_space, Box) and observation_space.dtype == np.uint8
-    if not is_bytes and not _is_box_of_floats(observation_space):
-        raise ValueError(f"{env_id!r} has the observation space {observation_space}; only Box of floats or uint8 is")
+    if not isinstance(observation_space, Box) or shown_dtype(observation_space) is None:
+        raise ValueError(
+            f"{env_id!r} has the observation space {observation_space}; only Box of floats, uint8 or bool is supported"
+        )
     return observation_space, action_space
 
 
@@ -47,6 +50,13 @@ def _why_not_built(env_id: str, error: Exception) -> str:
     if is_of_mujoco and isinstance(error, gymnasium.error.DependencyNotInstalled):
         return f"{env_id!r} needs MuJoCo ({error.__cause__ or error}): pip install 'rl-platform[mujoco]'"
     return f"gymnasium cannot build {env_id!r}: {error}"
+
+
+def shown_dtype(space: Box) -> str | None:
+    """The dtype in which a space's observations are shown: "uint8" also for truth values; None: not supported."""
+    if space.dtype in (np.dtype(np.uint8), np.dtype(bool)):
+        return "uint8"
+    return "float32" if space.dtype.kind == "f" else None
 
 
 def action_spec(space: Discrete | Box) -> ActionSpec:

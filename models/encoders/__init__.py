@@ -4,8 +4,9 @@ Each takes the shape and dtype of one observation, tells by `fits` whether it ca
 `reads` says which those are.
 """
 
+from models.encoders.grid_cnn import GridCnn
 from models.encoders.mlp import Mlp
 from models.encoders.nature_cnn import NatureCnn
 
-ENCODERS = {"nature_cnn": NatureCnn, "mlp": Mlp}
+ENCODERS = {"nature_cnn": NatureCnn, "grid_cnn": GridCnn, "mlp": Mlp}
 """By the name that configurations use; the keys beside `kind` there are the constructor's keyword arguments."""

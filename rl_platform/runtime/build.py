@@ -169,12 +169,7 @@ def num_features(config: Config) -> int:
     """Features that unrolls keep of each step; 0: no replay source compares any."""
     if not compares_features(config.replay):
         return 0
-    return config.replay.features or _embedding(config)
-
-
-def _embedding(config: Config) -> int:
-    encoder = config.model.encoder
-    return encoder.embedding if encoder.kind == "nature_cnn" else encoder.hidden[-1]
+    return config.replay.features or config.model.encoder.embedding
 
 
 def _feature_view(config: Config, device: torch.device) -> FeatureView | None:
@@ -183,7 +178,7 @@ def _feature_view(config: Config, device: torch.device) -> FeatureView | None:
     if config.replay.features is None:
         return trunk_activations
     seed = derive_seed(config.run.seed, "features")
-    return Projection(_embedding(config), config.replay.features, seed=seed, device=device)
+    return Projection(config.model.encoder.embedding, config.replay.features, seed=seed, device=device)
 
 
 def _present_features(config: Config, spec: EnvSpec) -> PresentFeatures | None:

@@ -1,5 +1,7 @@
 """Names of environments."""
 
+import sys
+
 import ale_py.roms
 import pytest
 from ale_py.registration import rom_id_to_name
@@ -45,6 +47,15 @@ def test_odd_names_are_refused_in_few_words(name):
         with pytest.raises(ValueError, match="unknown") as caught:
             check(name)
         assert len(str(caught.value)) < 200
+
+
+def test_ids_of_minatar_are_known_where_it_is_installed(monkeypatch):
+    assert gymnasium_id("MinAtar/Breakout-v1") == "MinAtar/Breakout-v1"
+    with pytest.raises(ValueError, match="the nearest is 'MinAtar/Breakout-v1'"):
+        gymnasium_id("MinAtar/Braekout-v1")
+    monkeypatch.setitem(sys.modules, "minatar.gym", None)
+    with pytest.raises(ValueError, match=r"is not installed here; pip install 'rl-platform\[minatar\]'"):
+        gymnasium_id("MinAtar/Breakout-v1")
 
 
 def test_gymnasium_ids():

@@ -26,8 +26,8 @@ def test_experiment_loads_and_its_resolved_form_loads_back_equal(name, tmp_path)
 
 @pytest.mark.parametrize("name", FRAGMENTS)
 def test_fragment_can_be_laid_over_an_experiment(name):
-    vectors = name in ("fragments/classic", "fragments/ppo_continuous")
-    base = "classic/cartpole_impala" if vectors else "atari/pong_impala"
+    of_gymnasium = name in ("fragments/classic", "fragments/ppo_continuous", "fragments/minatar")
+    base = "classic/cartpole_impala" if of_gymnasium else "atari/pong_impala"
     load_config(base, extends=[name])
 
 

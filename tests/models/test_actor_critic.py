@@ -16,7 +16,8 @@ def spec(shape: tuple[int, ...], dtype: str) -> EnvSpec:
     return EnvSpec("test", shape, dtype, ActionSpec("categorical", 6))
 
 
-IMAGES, VECTORS = spec((4, 84, 84), "uint8"), spec((5,), "float32")
+IMAGES, VECTORS, GRIDS = spec((4, 84, 84), "uint8"), spec((5,), "float32"), spec((4, 10, 10), "uint8")
+GRID = {"kind": "grid_cnn", "channels": (16,), "kernel": 3, "embedding": 128}
 
 
 def inputs(environment: EnvSpec, times: int, columns: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -26,7 +27,7 @@ def inputs(environment: EnvSpec, times: int, columns: int) -> tuple[torch.Tensor
     return observation, torch.zeros(times, columns, dtype=torch.bool), torch.zeros(columns, 0)
 
 
-@pytest.mark.parametrize(("environment", "encoder"), [(IMAGES, NATURE), (VECTORS, MLP)])
+@pytest.mark.parametrize(("environment", "encoder"), [(IMAGES, NATURE), (VECTORS, MLP), (GRIDS, GRID)])
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_output_is_float32_of_the_stated_shapes(environment: EnvSpec, encoder: dict, precision: torch.dtype):
     model = build_actor_critic(environment, encoder=encoder, num_value_heads=2, seed=0)
@@ -52,6 +53,42 @@ def test_memory_format_of_the_observation_does_not_matter():
     observation = inputs(IMAGES, 1, 2)[0][0]
     channels_last = observation.contiguous(memory_format=torch.channels_last)
     assert torch.equal(encoder(observation), encoder(channels_last))
+
+
+def test_grid_cnn_is_minatars_network():
+    """3·3·4·16+16, 8·8·16·128+128 parameters; values as they are, whether 0/1 or 7."""
+    encoder = build_actor_critic(GRIDS, encoder=GRID, seed=3).encoder
+    assert sum(map(torch.numel, encoder.parameters())) == 592 + 131_200
+    observation = inputs(GRIDS, 1, 2)[0][0]
+    convolution = encoder.convolutions[0]
+    expected = encoder.linear(convolution(observation.float()).relu().flatten(1)).relu()
+    torch.testing.assert_close(encoder(observation), expected)
+
+
+def test_grid_cnn_reads_categories_as_channels_of_zeros_and_ones():
+    grids, categories = spec((2, 5, 6), "uint8"), (3, 4)
+    encoder = build_actor_critic(grids, encoder={**GRID, "channels": (8, 8), "kernel": 2, "categories": categories},
+                                 seed=3).encoder  # fmt: skip
+    observation = torch.randint(0, 5, (7, 2, 5, 6), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    planes = np.zeros((7, sum(categories), 5, 6), np.float32)
+    for image, channel, row, column in np.ndindex(7, 2, 5, 6):
+        value = int(observation[image, channel, row, column])
+        if value < categories[channel]:
+            planes[image, sum(categories[:channel]) + value, row, column] = 1
+    expected = encoder.linear(encoder.convolutions(torch.from_numpy(planes)).flatten(1)).relu()
+    torch.testing.assert_close(encoder(observation), expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"channels": (8,) * 5}, "take 10 off each side of images of 10 × 10; set model.encoder.channels to fewer"),
+        ({"categories": (2, 2)}, "model.encoder.categories has 2 numbers, observations have 4 channels"),
+    ],
+)
+def test_grid_cnn_that_does_not_fit_is_refused(settings: dict, text: str):
+    with pytest.raises(ValueError, match=text):
+        build_actor_critic(GRIDS, encoder={**GRID, **settings}, seed=0)
 
 
 def test_parameter_counts():
@@ -85,8 +122,9 @@ def test_initial_weights_are_orthogonal_with_the_stated_gains():
         (VECTORS, "nature_cnn", "nature_cnn cannot read; set model.encoder.kind to mlp"),
         (spec((128,), "uint8"), "nature_cnn", "nature_cnn cannot read; set model.encoder.kind to mlp"),
         (IMAGES, "mlp", "mlp cannot read; set model.encoder.kind to nature_cnn"),
-        (spec((4, 84, 84), "float32"), "nature_cnn", "no encoder can read .*nature_cnn needs uint8 images"),
-        (spec((3, 30, 84), "uint8"), "nature_cnn", "at least 36 × 36, mlp needs vectors.*; choose another env.id"),
+        (spec((4, 84, 84), "float32"), "nature_cnn", "nature_cnn cannot read; set model.encoder.kind to grid_cnn"),
+        (spec((3, 30, 84), "uint8"), "nature_cnn", "nature_cnn cannot read; set model.encoder.kind to grid_cnn"),
+        (spec((210, 160), "uint8"), "nature_cnn", "at least 36 × 36, .*mlp needs vectors.*; choose another env.id"),
         (spec((210, 160), "uint8"), "mlp", r"test has observations of uint8 \(210, 160\), which no encoder can read"),
     ],
 )

@@ -26,7 +26,7 @@ class Fragile(gymnasium.Env):
 
     def __init__(self, fault: str = "none", dtype: str = "float32"):
         self.fault, self.seed, self.resets, self.closed = fault, None, 0, False
-        self.observation_space = Box(0, 255, (2,), np.dtype(dtype).type)
+        self.observation_space = Box(0, 1 if dtype == "bool" else 255, (2,), np.dtype(dtype).type)
         self.action_space = Discrete(2, start=3)
         Fragile.built.append(self)
 
@@ -328,8 +328,8 @@ def test_only_images_with_their_channels_last_are_turned(shape, shown):
     env.close()
 
 
-@pytest.mark.parametrize(("dtype", "expected"), [("float64", "float32"), ("uint8", "uint8")])
-def test_floats_become_float32_and_uint8_stays(dtype, expected):
+@pytest.mark.parametrize(("dtype", "expected"), [("float64", "float32"), ("uint8", "uint8"), ("bool", "uint8")])
+def test_floats_become_float32_truth_values_uint8_and_uint8_stays(dtype, expected):
     env = make_fragile("none", dtype=dtype)
     result = play(env, 1)[0]
     assert env.spec.observation_dtype == expected and result.observation.dtype == expected

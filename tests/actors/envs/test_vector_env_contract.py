@@ -18,6 +18,7 @@ CASES = {
     "breakout-life-loss": partial(AleVectorEnv, game="breakout", life_loss_terminates=True, sticky_actions=0.25),
     "cartpole": partial(GymnasiumVectorEnv, env_id="CartPole-v1"),
     "cartpole-truncated": partial(GymnasiumVectorEnv, env_id="CartPole-v1", max_episode_steps=15),
+    "minatar": partial(GymnasiumVectorEnv, env_id="MinAtar/Breakout-v1", kwargs={"sticky_action_prob": 0.0}),
     "pendulum": partial(GymnasiumVectorEnv, env_id="Pendulum-v1"),
     "mujoco-hopper": partial(GymnasiumVectorEnv, env_id="Hopper-v5"),
     "mujoco-cheetah-truncated": partial(GymnasiumVectorEnv, env_id="HalfCheetah-v5", max_episode_steps=50),

@@ -1,0 +1,63 @@
+"""Convolutions for grids of a few cells, whose channels mean things rather than colours."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from models.trunk import compute_dtype, start_orthogonal
+
+
+class GridCnn(nn.Module):
+    """Convolutions of the `channels` widths with stride 1 and one linear layer, each followed by ReLU.
+
+    MinAtar's network (Young and Tian 2019) is channels (16,), kernel 3, embedding 128.
+
+    Args:
+      observation_shape: (channels, height, width), each side longer than the convolutions take off it.
+      observation_dtype: any numeric type; values are used as they are.
+      kernel: side of the convolutions' windows; there is no padding.
+      embedding: width of the last layer.
+      categories: numbers of values K_c of each channel, which then holds one of 0 … K_c − 1 and is read as K_c channels
+        of zeros with a one (values beyond them: of zeros alone); empty: channels are numbers.
+    """
+
+    reads = "images (channels, height, width) larger than its convolutions"
+
+    def __init__(self, observation_shape: tuple[int, ...], observation_dtype: str, *, channels: Sequence[int] = (16,),
+                 kernel: int = 3, embedding: int = 128, categories: Sequence[int] = ()):  # fmt: skip
+        super().__init__()
+        assert self.fits(observation_shape, observation_dtype), (observation_shape, observation_dtype)
+        planes, height, width = observation_shape
+        lost = (kernel - 1) * len(channels)
+        if min(height, width) <= lost:
+            raise ValueError(
+                f"{len(channels)} convolutions of {kernel} × {kernel} take {lost} off each side of images "
+                f"of {height} × {width}; set model.encoder.channels to fewer, or kernel to less"
+            )
+        if categories and len(categories) != planes:
+            raise ValueError(f"model.encoder.categories has {len(categories)} numbers, observations have {planes} "
+                             "channels; give one for each, or none")  # fmt: skip
+        self.embedding = embedding
+        self.register_buffer("_value", torch.cat([torch.arange(k) for k in categories]) if categories else None, False)
+        of_channel = [channel for channel, k in enumerate(categories) for _ in range(k)]
+        self.register_buffer("_channel", torch.tensor(of_channel) if categories else None, False)
+        self.convolutions = nn.Sequential()
+        for inputs, outputs in pairwise((len(of_channel) or planes, *channels)):
+            self.convolutions.append(nn.Conv2d(inputs, outputs, kernel))
+            self.convolutions.append(nn.ReLU(inplace=True))
+        self.linear = nn.Linear(channels[-1] * (height - lost) * (width - lost), embedding)
+        start_orthogonal(self)
+
+    @staticmethod
+    def fits(observation_shape: tuple[int, ...], observation_dtype: str) -> bool:
+        """Whether these are observations that it can read."""
+        return len(observation_shape) == 3
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """[N, C, H, W] → [N, embedding] in the compute dtype."""
+        dtype = compute_dtype(self.linear.weight)
+        if self._value is not None:
+            observation = observation[:, self._channel] == self._value[:, None, None]
+        return self.linear(self.convolutions(observation.to(dtype)).flatten(1)).relu_()
