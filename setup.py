@@ -20,6 +20,7 @@ REQUIREMENTS = [
     "safetensors>=0.5,<1",
     "av>=14,<19",
     "matplotlib>=3.8,<4",
+    "pillow>=10",
 ]
 
 MUJOCO = [
@@ -29,9 +30,24 @@ MUJOCO = [
 
 MINATAR = ["MinAtar>=1.0.15,<2"]
 
+PIXELS = ["pygame-ce>=2.4,<3"]
+
+MINIGRID = ["minigrid>=3.0,<4"]
+
+MARIO = [
+    "gym-super-mario-bros>=7.4,<8",
+    "nes-py>=8.2.1,<9",
+    "numpy<2",  # under which nes-py's arithmetic on bytes overflows
+]
+
+# There is no extra for EnvPool: it asks for glfw 2, Procgen's gym3 for glfw 1. See docs/decisions/dependencies.md.
+
 DEVELOPMENT = [
-    *MINATAR,
-    *MUJOCO,  # tests play its environments
+    *MINATAR,  # tests play the environments of these
+    *MUJOCO,
+    *PIXELS,
+    *MINIGRID,
+    *MARIO,
     "psutil>=5.9",  # tests and benchmarks look at the processes of a run
     "pytest>=9,<10",
     "pytest-timeout>=2.3,<3",
@@ -54,6 +70,13 @@ setup(
     packages=find_packages(include=[pattern for name in SIBLINGS for pattern in (name, f"{name}.*")]),
     package_data={"configs": ["**/*.yaml"]},
     install_requires=REQUIREMENTS,
-    extras_require={"dev": DEVELOPMENT, "minatar": MINATAR, "mujoco": MUJOCO},
+    extras_require={
+        "dev": DEVELOPMENT,
+        "mario": MARIO,
+        "minatar": MINATAR,
+        "minigrid": MINIGRID,
+        "mujoco": MUJOCO,
+        "pixels": PIXELS,
+    },
     entry_points={"console_scripts": ["rl-platform = rl_platform.cli:main"]},
 )

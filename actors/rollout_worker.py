@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from actors.episodes import EpisodeStatistics
+from actors.rooms import RoomWatch
 from actors.unroll_builder import UnrollBuilder
 from rl_platform.core.interfaces import Policy, StepResult, VectorEnv
 from rl_platform.core.types import Episode, Origin, RolloutInfo, Unroll, Weights
@@ -31,6 +32,7 @@ class RolloutWorker:
         self._observation = env.reset()
         self._is_first = np.ones(env.num_envs, bool)
         self._env_call_began: float | None = None
+        self._rooms: RoomWatch | None = None
 
     def collect(self, weights: Weights) -> tuple[Unroll, RolloutInfo]:
         """Play one unroll with `weights`. The unroll's arrays are overwritten by the next call."""
@@ -48,6 +50,8 @@ class RolloutWorker:
             self._builder.add(step_index, choice, step)
             self._observation, self._is_first, self._memory = step.observation, step.is_first, choice.memory
             episodes += self._episodes.add(step)
+            if step.room is not None:
+                self._watch_rooms(step)
             faults += step.faults
             inference_s, env_s, clock = inference_s + acted - clock, env_s + stepped - acted, stepped
         return self._finished(weights.version, tuple(episodes), tuple(faults), env_s, inference_s)
@@ -58,12 +62,18 @@ class RolloutWorker:
         self._env_call_began = None
         return step
 
+    def _watch_rooms(self, step: StepResult) -> None:
+        if self._rooms is None:
+            self._rooms = RoomWatch(self._env.spec, self._env.num_envs)
+        self._rooms.add(step)
+
     def _finished(self, version: int, episodes: tuple[Episode, ...], faults: tuple[str, ...], env_s: float,
                   inference_s: float) -> tuple[Unroll, RolloutInfo]:  # fmt: skip
         origin = Origin(self._actor, self._incarnation, self._sequence, version)
         self._sequence += 1
         trajectory = self._builder.trajectory
-        info = RolloutInfo(origin, int(trajectory.valid.sum()), episodes, faults, env_s, inference_s)
+        rooms = None if self._rooms is None else self._rooms.take()
+        info = RolloutInfo(origin, int(trajectory.valid.sum()), episodes, faults, env_s, inference_s, rooms)
         return Unroll(trajectory, origin), info
 
     def stuck(self) -> tuple[float, str]:

@@ -30,7 +30,7 @@ import numpy as np
 
 from configs.loader import load_config
 from configs.schema import Config
-from rl_platform.runtime import build
+from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.checkpoint import State, load_newest, save_checkpoint
 
 KEEP = 2
@@ -161,7 +161,7 @@ def traces(root: Path) -> Iterator[str]:
 
 def learned(config: Config) -> State:
     """The state of the config's learner after its first update, which fills the optimiser's arrays."""
-    spec = build.env_spec(config)
+    spec = build_envs.env_spec(config)
     learner, shard = build.make_learner(config, spec), build.make_shard(config, spec)
     worker = build.make_worker(config, 0, 0)
     while (batch := shard.next_batch(0)) is None:

@@ -1,12 +1,12 @@
 """Each method's active loss terms on the real game: value, gradient of the term alone, and what leaving it out changes.
 
-    python -m benchmarks.method_table [CONFIG ...] [--section.key=value ...]     (default: every atari/pong_<method>)
+    python -m benchmarks.method_table [CONFIG ...] [--section.key=value ...]     (default: atari/pong_<method>)
 
 Plays and learns with 8 environments and small replay sources until every source gives its share and 11 updates have
 moved the weights; then takes one more update from that state on one batch: as configured, without each term (weight 0),
 and without any but the policy's, which has no weight and is always there. Gradients are those of the update's first
 step, before the clip. A term's is the difference that leaving it out makes, the policy's what remains without the
-others. That these parts miss the whole by `rounding` (all in float32) says how exact they are.
+others. That these parts miss the whole by `rounding` (in float64) says how exact they are.
 
 Prints a table to stderr and one JSON object. Exit status 1 unless every term has a finite value and a finite gradient
 more than 10 times as long as `rounding`, and every weight set to 0 leaves other parameters after the update.
@@ -16,7 +16,8 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,14 +29,14 @@ from configs.loader import load_config
 from configs.schema import Config
 from rl_platform.core.spec import EnvSpec
 from rl_platform.core.types import Batch
-from rl_platform.runtime import build
+from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.checkpoint import State
 
 CONFIGS = Path(__file__).parent.parent / "configs" / "atari"
 COLUMNS = 8
 SMALL = (f"--actors.envs_per_actor={COLUMNS}", f"--learner.batch_columns={COLUMNS}", "--actors.count=1",
          "--cluster.mode=inline", "--model.precision=fp32", "--learner.device=cpu")  # fmt: skip
-"""In float32, for a difference of gradients in bfloat16 would say little of a small term."""
+"""Not in bfloat16, of which float64 in the updates that are compared would not be rid."""
 SMALL_SOURCE = {"capacity": 64, "min_fill": 16}
 MIN_UPDATES = 11
 """No multiple of a target network's usual period: it then differs from the present network."""
@@ -45,6 +46,8 @@ WITHOUT = {
     "policy_cloning": "--learner.terms.policy_cloning=0",
     "value_cloning": "--learner.terms.value_cloning=0",
     "target_kl": "--learner.kl=null",
+    "intrinsic_value": "--learner.terms.intrinsic_value=0",
+    "rnd": "--learner.terms.rnd=0",
 }
 CLEARLY = 10.0
 """Times the rounding error."""
@@ -64,7 +67,7 @@ class Taken(NamedTuple):
     gradient: np.ndarray
     """[parameters] of the first gradient step, before the clip, float64."""
     before: np.ndarray
-    """[parameters] float64."""
+    """[parameters] float64, those of a bonus's predictor among them."""
     after: np.ndarray
     metrics: dict[str, float]
 
@@ -105,9 +108,9 @@ class Overheard:
         self.sums.append(tensor.numpy().astype(np.float64))
 
 
-def small(name: str, overrides: Sequence[str] = ()) -> Config:
+def small(name: str, overrides: Sequence[str] = (), extends: Sequence[str] = ()) -> Config:
     """The configuration, with a batch of `COLUMNS` and replay sources that are soon ready."""
-    config = load_config(name, [*SMALL, *overrides])
+    config = load_config(name, [*SMALL, *overrides], extends)
     settings = config.model_dump()
     for source in settings["replay"]["sources"][1:]:
         source.update(SMALL_SOURCE)
@@ -117,29 +120,49 @@ def small(name: str, overrides: Sequence[str] = ()) -> Config:
 def play(config: Config) -> Moment:
     """Play and learn until the weights have moved and a batch has its share of every source."""
     worker = build.make_worker(config, actor=0, incarnation=0)
-    spec = build.env_spec(config)
+    spec = build_envs.env_spec(config)
     shard, learner = build.make_shard(config, spec), build.make_learner(config, spec)
+    learned = 0
     while True:
         shard.insert(worker.collect(learner.weights())[0])
         while shard.status().ready:
             weights = learner.weights()
             batch = shard.next_batch(weights.version, weights)
             assert batch is not None
-            if weights.version >= MIN_UPDATES and not batch.metrics.get("replay/waiting_share"):
+            if learned >= MIN_UPDATES and not batch.metrics.get("replay/waiting_share"):
                 worker.close()
                 return Moment(spec, learner.state_dict(), batch)
-            learner.update(batch)
+            learned += "loss/total" in learner.update(batch).metrics  # not while only a bonus's inputs are measured
+
+
+@contextmanager
+def float64() -> Iterator[None]:
+    """What is built and computed here is in float64 unless it says otherwise."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def take(config: Config, moment: Moment) -> Taken:
-    """The update that a learner of this configuration takes from there."""
-    overheard = Overheard()
-    learner = build.make_learner(config, moment.spec, overheard)
-    learner.load_state_dict(moment.state)
-    before = learner.weights().vector.astype(np.float64)
-    metrics = learner.update(moment.batch).metrics
-    _, gradient, *_ = overheard.sums  # the counts of the first step come before, metrics stand behind the gradient
-    return Taken(gradient[: len(before)], before, learner.weights().vector.astype(np.float64), metrics)
+    """The update that a learner of this configuration takes from there, in float64: a small term's gradient is then
+    more than the rounding of a large one's."""
+    overheard, before = Overheard(), parameters(moment.state)
+    with float64():
+        learner = build.make_learner(config, moment.spec, overheard)
+        learner.load_state_dict(moment.state)
+        metrics = learner.update(moment.batch).metrics
+    # Moments and counts, which come before, are shorter than the parameters; metrics stand behind the gradient.
+    gradient = next(sums for sums in overheard.sums if len(sums) > len(before))
+    return Taken(gradient[: len(before)], before, parameters(learner.state_dict()), metrics)
+
+
+def parameters(state: State) -> np.ndarray:
+    """Everything that a gradient step changes [parameters], float64."""
+    networks = [state["model"], *([state["rnd"]["predictor"]] if "rnd" in state else [])]
+    return np.concatenate([array.ravel() for arrays in networks for array in arrays.values()]).astype(np.float64)
 
 
 def active_terms(config: Config) -> dict[str, float]:
@@ -147,16 +170,18 @@ def active_terms(config: Config) -> dict[str, float]:
     terms, kl = config.learner.terms, config.learner.kl
     weights = {"value": terms.value, "entropy": terms.entropy.initial, "policy_cloning": terms.policy_cloning,
                "value_cloning": terms.value_cloning, "target_kl": 0.0 if kl is None else kl.coefficient}  # fmt: skip
+    if config.learner.rnd is not None:
+        weights |= {"intrinsic_value": terms.intrinsic_value, "rnd": terms.rnd}
     return {term: weight for term, weight in weights.items() if weight}
 
 
-def measure(name: str, overrides: Sequence[str] = ()) -> list[Row]:
+def measure(name: str, overrides: Sequence[str] = (), extends: Sequence[str] = ()) -> list[Row]:
     """Every active term of one configuration."""
-    config = small(name, overrides)
+    config = small(name, overrides, extends)
     weights, moment = active_terms(config), play(config)
 
     def without(terms: Iterable[str]) -> Taken:
-        return take(small(name, [*overrides, *(WITHOUT[term] for term in terms)]), moment)
+        return take(small(name, [*overrides, *(WITHOUT[term] for term in terms)], extends), moment)
 
     less = {term: without([term]) for term in weights}
     return rows(Path(name).stem, weights, whole=without([]), policy=without(weights), less=less)
@@ -189,7 +214,8 @@ def main() -> int:
     parser.add_argument("configs", nargs="*", metavar="CONFIG")
     options, overrides = parser.parse_known_args()
     torch.set_num_threads(1)
-    names = options.configs or sorted(f"atari/{path.stem}" for path in CONFIGS.glob("pong_*.yaml"))
+    names = options.configs or sorted(f"atari/{path.stem}" for path in CONFIGS.glob("pong_*.yaml")
+                                      if "repr" not in path.stem)  # fmt: skip
     found: list[Row] = []
     print(f"{'method':16} {'term':15} {'weight':>6} {'value':>12} {'|gradient|':>12} {'rounding':>9} {'change':>9}",
           file=sys.stderr)  # fmt: skip

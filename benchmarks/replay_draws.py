@@ -41,7 +41,7 @@ from rl_platform.core.frames import stack_frames
 from rl_platform.core.precision import resolve_precision
 from rl_platform.core.spec import EnvSpec
 from rl_platform.core.types import Weights
-from rl_platform.runtime import build
+from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.checkpoint import State
 from rl_platform.runtime.load import read_run
 
@@ -107,7 +107,7 @@ def with_source(config: Config, kind: str, candidates: dict[str, Any]) -> Config
 def play(config: Config, seconds: float, state: State | None) -> Played:
     """Learn for so long and until the ring is full."""
     worker = build.make_worker(config, actor=0, incarnation=0)
-    spec = build.env_spec(config)
+    spec = build_envs.env_spec(config)
     shard, learner = build.make_shard(config, spec), build.make_learner(config, spec)
     if state is not None:
         learner.load_state_dict(state)

@@ -26,7 +26,7 @@ from configs.schema import Config
 from replay.ring import ColumnRing
 from replay.source import ReplaySource
 from rl_platform.core.spec import EnvSpec
-from rl_platform.runtime import build
+from rl_platform.runtime import build, build_envs
 
 SLACK = 1.03
 WARM_UP = 10
@@ -89,7 +89,7 @@ def fill(config: Config, spec: EnvSpec) -> tuple[ReplaySource, int]:
 
 def measure(config: Config) -> Memory:
     """Fill a ring and count."""
-    spec, length = build.env_spec(config), config.actors.unroll_length
+    spec, length = build_envs.env_spec(config), config.actors.unroll_length
     source, growth = fill(config, spec)
     columns = source.ring.capacity
     return Memory(

@@ -33,7 +33,7 @@ import torch
 from configs.loader import load_config
 from configs.schema import Config
 from rl_platform.core.spec import EnvSpec
-from rl_platform.runtime import build
+from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.build_replay import compares_features
 from rl_platform.runtime.ray_actors import LearnerActor, ReplayActor, Seat
 
@@ -128,7 +128,7 @@ def record(config: Config, spec: EnvSpec) -> list[ray.ObjectRef]:
 def feeds(configs: dict[str, Config]) -> dict[str, Feed]:
     """One learner, and a full shard for each kind."""
     richest = configs["elite"]  # its unrolls carry features; they do for every kind
-    spec = build.env_spec(richest)
+    spec = build_envs.env_spec(richest)
     unrolls = record(richest, spec)
     learner = LearnerActor.remote(Seat(0, 1, "gloo", 60.0), torch_threads=1)
     ray.get(learner.begin.remote(partial(build.make_learner, richest, spec), None, None, None))

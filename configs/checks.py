@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from configs.env import MINIGRID_VALUES
 from configs.method_checks import check_method
 from configs.replay_checks import check_replay
 
@@ -18,12 +19,29 @@ def check_across_sections(config: "Config") -> None:
 
 
 def _check_encoder(config: "Config") -> None:
-    """ALE always shows frames. What a gymnasium id shows is known when it is built (`models.build.check_encoder`)."""
-    kind = config.model.encoder.kind
-    if config.env.backend == "ale" and kind != "nature_cnn":
+    """What other gymnasium ids show is known when they are built (`models.build.check_encoder`)."""
+    encoder, backend = config.model.encoder, config.env.backend
+    if backend == "minigrid":
+        fitting, shown = "grid_cnn", "env.backend minigrid, which has planes of 7 × 7 cells"
+    elif backend in ("ale", "mario"):
+        fitting, shown = "nature_cnn", f"env.backend {backend}, which has stacks of frames"
+    elif config.env.pixels is not None:
+        fitting, shown = "nature_cnn", "env.pixels, stacks of frames"
+    else:
+        return
+    if encoder.kind != fitting:
+        raise ValueError(f"model.encoder.kind {encoder.kind} does not fit {shown}; set model.encoder.kind to {fitting}")
+    if backend == "minigrid":
+        _check_categories(encoder.categories)
+
+
+def _check_categories(categories: tuple[int, ...]) -> None:
+    """A value beyond a plane's number would be read as no value at all."""
+    least = MINIGRID_VALUES
+    if categories and (len(categories) != len(least) or any(k < n for k, n in zip(categories, least, strict=True))):
         raise ValueError(
-            f"model.encoder.kind {kind} does not fit env.backend ale, which has stacks of frames; "
-            "set model.encoder.kind to nature_cnn"
+            f"model.encoder.categories {list(categories)} are fewer than the objects, colours, states and directions "
+            f"of env.backend minigrid; set them to {list(least)}, or to []"
         )
 
 

@@ -2,13 +2,18 @@
 
 import difflib
 import re
+from importlib.util import find_spec
 
 from configs.errors import shown
+from configs.mario_games import MARIO_GAMES
 from configs.registries import register
 
 # Cartridges without a single-player mode: ALE ends the process when asked for one.
 _MULTIPLAYER = {"combat", "joust", "maze_craze", "warlords"}
 _ID = re.compile(r"(?:ALE/)?(?P<name>\w+?)(?:Deterministic|NoFrameskip)?(?:-v\d+)?")
+
+_OTHER_BACKENDS = {"ALE/": "ale", "MiniGrid-": "minigrid", "SuperMarioBros": "mario"}
+"""Which backend has the ids that begin so."""
 
 
 def atari_game(spelling: str) -> str:
@@ -37,16 +42,53 @@ def gymnasium_id(env_id: str) -> str:
     """
     import gymnasium  # lazily, as above
 
-    if missing := register(env_id):
-        raise ValueError(f"{shown(env_id)} is not installed here; pip install '{missing}'")
-    known = {name.lower(): name for name in gymnasium.registry if not name.startswith("ALE/")}
     if ":" in env_id:
         raise ValueError(f"{shown(env_id)} names a module to import; give an id of gymnasium's registry")
-    if env_id.startswith("ALE/"):
-        raise ValueError(f"{shown(env_id)} is an Atari game; set env.backend to ale")
+    for beginning, backend in _OTHER_BACKENDS.items():
+        if env_id.startswith(beginning):
+            raise ValueError(f"{shown(env_id)} is played by another backend; set env.backend to {backend}")
+    _check_installed(env_id, env_id)
+    known = {name.lower(): name for name in gymnasium.registry if not name.startswith(tuple(_OTHER_BACKENDS))}
     if env_id not in known.values():
         raise ValueError(f"unknown gymnasium environment {shown(env_id)}{_nearest(env_id.lower(), known)}")
     return env_id
+
+
+def minigrid_id(env_id: str) -> str:
+    """An id of minigrid's, unchanged.
+
+    Raises:
+      ValueError: minigrid is not installed, or has no such id.
+    """
+    _check_installed(env_id, "MiniGrid-")
+    import gymnasium  # lazily, as above
+
+    # The WFC ids need images that minigrid's wheel lacks.
+    names = [name for name in gymnasium.registry if name.startswith("MiniGrid-") and "WFC" not in name]
+    if env_id not in names:
+        known = {name.lower(): name for name in names}
+        raise ValueError(f"unknown MiniGrid environment {shown(env_id)}{_nearest(env_id.lower(), known)}")
+    return env_id
+
+
+def mario_id(env_id: str) -> str:
+    """An id of gym-super-mario-bros's, unchanged.
+
+    Raises:
+      ValueError: it is not installed, or has no such id.
+    """
+    if find_spec("gym_super_mario_bros") is None:  # importing it would import the old `gym`
+        raise ValueError(f"{shown(env_id)} is not installed here; pip install 'rl-platform[mario]'")
+    if env_id not in MARIO_GAMES:
+        known = {name.lower(): name for name in MARIO_GAMES}
+        raise ValueError(f"unknown Mario game {shown(env_id)}{_nearest(env_id.lower(), known)}")
+    return env_id
+
+
+def _check_installed(env_id: str, beginning: str) -> None:
+    """Registers the ids that begin like `beginning`; ValueError about `env_id` if their package is missing."""
+    if missing := register(beginning):
+        raise ValueError(f"{shown(env_id)} is not installed here; pip install '{missing}'")
 
 
 def _nearest(name: str, known: dict[str, str]) -> str:

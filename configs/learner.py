@@ -37,6 +37,10 @@ class TermsConfig(Section):
         ScheduleConfig(initial=0.01), "Weight of the policy's entropy (a bonus): a number, or a schedule on env steps."
     )
     value: float = key(0.5, "Weight of the value loss ½(v − V)².", ge=0.0)
+    intrinsic_value: float = key(
+        0.5, "Weight of the value loss ½(v − V)² of bonuses (where there is learner.rnd).", ge=0.0
+    )
+    rnd: float = key(1.0, "Weight of the loss of the bonuses' predictor (where there is learner.rnd).", ge=0.0)
     policy_cloning: float = key(
         0.0, "Weight of KL(μ‖π) on replayed columns: stay near the policy that acted (CLEAR).", ge=0.0
     )
@@ -77,6 +81,35 @@ class ReuseConfig(Section):
     uses: int = key(1, "How often each is used.", unit="uses", ge=1, le=1_000)
 
 
+class RndConfig(Section):
+    """Bonuses for what is new: random network distillation (Burda et al. 2019)."""
+
+    input: Literal["observation", "embedding"] = key(
+        "observation",
+        "What a bonus is a function of: the newest frame, or what the policy's encoder makes of the observation.",
+    )
+    embedding_source: Literal["online", "polyak"] = key(
+        "online", "Which encoder makes embeddings: the policy's own, or a copy that follows it."
+    )
+    tau: float = key(0.01, "Part of the way that the copy goes to the encoder at each move; 1: all (polyak).",
+                     gt=0.0, le=1.0)  # fmt: skip
+    every_epochs: int = key(1, "Epochs between two moves of the copy (polyak).", unit="epochs", ge=1, le=1_000_000)
+    outputs: int = key(512, "Width of what the predictor must predict.", unit="features", ge=1, le=65_536)
+    discount: float = key(0.99, "Weight of the next step's value of bonuses; their returns know no episodes.",
+                          ge=0.0, lt=1.0)  # fmt: skip
+    extrinsic_weight: float = key(2.0, "Weight of the rewards' advantage.", ge=0.0)
+    intrinsic_weight: float = key(1.0, "Weight of the bonuses' advantage.", ge=0.0)
+    update_proportion: float = key(
+        0.25, "Probability that the predictor learns from an observation, at each pass over a batch.",
+        unit="probability", gt=0.0, le=1.0,
+    )  # fmt: skip
+    init_updates: int = key(
+        0, "At first only the scale of inputs is learned, while the untrained policy acts almost at random.",
+        unit="updates", ge=0, le=1_000_000,
+    )  # fmt: skip
+    on_replayed: bool = key(False, "Whether the predictor learns from replayed columns too.")
+
+
 class LearnerConfig(Section):
     """What one update is."""
 
@@ -113,6 +146,7 @@ class LearnerConfig(Section):
     kl: KlConfig | None = key(None, "Hold the policy near the target network's (impact); null: only the clip does.")
     reuse: ReuseConfig = key(ReuseConfig(), "Batches that are used again (impact).")
     relevance: RelevanceConfig | None = key(None, "Which states are learned from (LASER); null: all.")
+    rnd: RndConfig | None = key(None, "Bonuses for what is new (ppo, vtrace); null: none.")
     optimizer: Rmsprop | Adam = key(Rmsprop(), "What turns gradients into steps.", discriminator="kind")
     gradient_clip: float | None = key(40.0, "Upper bound of the gradient's global norm; null: none.", gt=0.0)
     terms: TermsConfig = key(TermsConfig(), "Weights of the loss terms beside the policy gradient.")

@@ -11,11 +11,30 @@ def check_method(config: "Config") -> None:
     _check_on_policy(config)
     _check_surrogates(config)
     _check_replayed(config)
+    _check_bonuses(config)
 
 
 def _refuse_if(senseless: bool, why: str) -> None:
     if senseless:
         raise ValueError(why)
+
+
+def _check_bonuses(config: "Config") -> None:
+    rnd = config.learner.rnd
+    if rnd is None:
+        return
+    _refuse_if(
+        config.learner.objective == "impact",
+        "learner.rnd needs batches that are used in one update; set learner.objective to ppo or vtrace",
+    )
+    _refuse_if(
+        rnd.input == "observation" and rnd.embedding_source == "polyak",
+        "learner.rnd.embedding_source polyak is for embeddings; set learner.rnd.input to embedding, or leave it out",
+    )
+    _refuse_if(
+        rnd.extrinsic_weight == rnd.intrinsic_weight == 0,
+        "learner.rnd.extrinsic_weight and intrinsic_weight are both 0: nothing is learned; raise one of them",
+    )
 
 
 def _check_on_policy(config: "Config") -> None:

@@ -12,6 +12,12 @@ class NatureCnn(Section):
 
     kind: Literal["nature_cnn"] = key("nature_cnn", "Which encoder.")
     embedding: int = key(512, "Width of the last layer.", unit="features", ge=1, le=65_536)
+    hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = key(
+        (), "Widths of fully connected layers between the convolutions and the last one.", unit="features", **SEQUENCE
+    )
+    last_layer: Literal["linear", "conv"] = key(
+        "linear", "What bonuses and losses that read the encoder see of it: its output, or the last convolution's."
+    )
 
 
 class GridCnn(Section):
@@ -49,6 +55,9 @@ class ModelConfig(Section):
 
     encoder: NatureCnn | GridCnn | Mlp = key(
         NatureCnn(), "What turns observations into features.", discriminator="kind"
+    )
+    heads: Literal["linear", "mlp", "residual"] = key(
+        "linear", "Policy and value heads: one layer; two; or two, of which the values' first is a residual one."
     )
     separate_value: bool = key(False, "Give the value head an encoder of its own, built like the policy's.")
     normalize_observations: bool = key(

@@ -1,5 +1,6 @@
 """Packages that add environments to gymnasium's registry: imported when an id asks for them, and not before."""
 
+import os
 from importlib import import_module
 
 
@@ -8,8 +9,14 @@ def register(env_id: str) -> str | None:
 
     Returns what to install if it is not, else None. Doing it twice does nothing.
     """
-    if not env_id.startswith("MinAtar/"):
-        return None
+    if env_id.startswith("MinAtar/"):
+        return _register_minatar()
+    if env_id.startswith("MiniGrid-"):
+        return _register_minigrid()
+    return None
+
+
+def _register_minatar() -> str | None:
     try:
         minatar = import_module("minatar.gym")
     except ModuleNotFoundError:
@@ -18,4 +25,13 @@ def register(env_id: str) -> str | None:
 
     if "MinAtar/Breakout-v1" not in gymnasium.registry:
         minatar.register_envs()
+    return None
+
+
+def _register_minigrid() -> str | None:
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # what it draws with advertises itself when imported
+    try:
+        import_module("minigrid")  # which registers its ids
+    except ModuleNotFoundError:
+        return "rl-platform[minigrid]"
     return None

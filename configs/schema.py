@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, model_validator
 
 from configs.checks import check_across_sections
-from configs.env import AleEnv, GymnasiumEnv
+from configs.env import EnvConfig
 from configs.learner import LearnerConfig
 from configs.model import ModelConfig
 from configs.replay import ReplayConfig
@@ -133,7 +133,7 @@ class Config(Section):
     """A whole experiment."""
 
     run: RunConfig = key(RunConfig(), "How long, where to, and how often it is saved.")
-    env: AleEnv | GymnasiumEnv = key(..., "What is played.", discriminator="backend")
+    env: EnvConfig = key(..., "What is played.", discriminator="backend")
     actors: ActorsConfig = key(ActorsConfig(), "The rollout actors: environment steps to unrolls.")
     replay: ReplayConfig = key(ReplayConfig(), "The replay shard: unrolls to batches.")
     model: ModelConfig = key(ModelConfig(), "The network.")

@@ -13,7 +13,7 @@ from actors.uniform_policy import UniformPolicy
 from configs.loader import load_config
 from configs.schema import Config
 from rl_platform.core.seeding import derive_seeds
-from rl_platform.runtime import build
+from rl_platform.runtime import build_envs
 from rl_platform.runtime.evaluation import evaluate_run
 from rl_platform.runtime.play import Games, mean_and_error, play
 from rl_platform.runtime.train import run_directory, train
@@ -23,7 +23,7 @@ EPISODES = 20
 
 def random_play(config: Config) -> tuple[float, float]:
     """Mean return of the random policy, and its standard error."""
-    env = build.make_env(config, derive_seeds(config.run.seed, EPISODES, "random"))
+    env = build_envs.make_env(config, derive_seeds(config.run.seed, EPISODES, "random"))
     games = Games(EPISODES, env.num_envs)
     policy = UniformPolicy(env.spec.action, config.run.seed)
     deque(games.watch(play(policy, env, greedy=False)), maxlen=0)

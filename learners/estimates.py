@@ -5,16 +5,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from learners.losses.term import count_valid
-from learners.minibatches import ReturnEstimates, Sample
+from learners.losses.term import LossTerm, count_valid
+from learners.minibatches import IntrinsicTargets, ReturnEstimates, Sample
 from learners.relevance import relevant
-from learners.returns import gae
+from learners.returns import Returns, gae
 from learners.rewards import transform_reward
 from learners.settings import LearnerSettings
 from learners.totals import Tallies
-from learners.vtrace import vtrace
+from learners.vtrace import VTraceReturns, vtrace
 from rl_platform.core.distributions import ActionDistribution
 from rl_platform.core.types import Trajectory
+
+StreamReturns = Returns | VTraceReturns
 
 
 class TargetPolicy(NamedTuple):
@@ -33,6 +35,8 @@ class Evaluation(NamedTuple):
     """[T, B, P] differentiable: without the bootstrap row."""
     values: Tensor
     """[T+1, B], or [T, B] of a sample with returns; differentiable: head 0."""
+    intrinsic_values: Tensor | None
+    """Likewise of bonuses: head 1; None: there are none."""
     log_prob: Tensor
     """[T, B] differentiable: log π(a_t|x_t)."""
     behaviour_log_prob: Tensor
@@ -52,11 +56,19 @@ class Estimates(NamedTuple):
     evaluation: Evaluation
     returns: ReturnEstimates
     tallies: Tallies
+    distillation: LossTerm | None = None
+    """Of the bonuses' predictor; None: there are none."""
 
     @property
     def values(self) -> Tensor:
         """[T, B] differentiable: those that are trained, without the bootstrap row."""
         return self.evaluation.values[: len(self.returns.valid)]
+
+    @property
+    def intrinsic_values(self) -> Tensor:
+        """Likewise of bonuses."""
+        assert self.evaluation.intrinsic_values is not None
+        return self.evaluation.intrinsic_values[: len(self.returns.valid)]
 
 
 def evaluate(*, params: Tensor, values: Tensor, steps: Trajectory, distribution: ActionDistribution,
@@ -65,7 +77,7 @@ def evaluate(*, params: Tensor, values: Tensor, steps: Trajectory, distribution:
 
     Args:
       params: [T+1, B, P] of the present policy, or [T, B, P]; a last row that only bootstraps is left out.
-      values: [T+1, B, H] or [T, B, H], of which head 0 is trained.
+      values: [T+1, B, H] or [T, B, H]: head 0 of rewards, head 1, if there is one, of bonuses.
       steps: tensors [T, B, …]; behaviour, reward and value in the dtype of `params`.
       target_params: as `params`, of the target policy.
     """
@@ -77,6 +89,7 @@ def evaluate(*, params: Tensor, values: Tensor, steps: Trajectory, distribution:
     return Evaluation(
         params=params,
         values=values[..., 0],
+        intrinsic_values=values[..., 1] if values.shape[-1] > 1 else None,
         log_prob=distribution.log_prob(params, steps.action),
         behaviour_log_prob=distribution.log_prob(steps.behaviour, steps.action),
         target=target,
@@ -84,44 +97,73 @@ def evaluate(*, params: Tensor, values: Tensor, steps: Trajectory, distribution:
 
 
 def estimate(sample: Sample, evaluation: Evaluation, *, distribution: ActionDistribution,
-             settings: LearnerSettings) -> Estimates:  # fmt: skip
+             settings: LearnerSettings, distillation: LossTerm | None = None) -> Estimates:  # fmt: skip
     """With the returns that the sample has, or else those of the evaluation."""
     returns = sample.returns
     if returns is None:
-        returns = estimate_returns(evaluation, sample.steps, distribution=distribution, settings=settings)
-    return Estimates(sample, evaluation, returns, _tally(sample, returns))
+        returns = estimate_returns(evaluation, sample, distribution=distribution, settings=settings)
+    return Estimates(sample, evaluation, returns, _tally(sample, returns, distillation), distillation)
 
 
 @torch.no_grad()
-def estimate_returns(evaluation: Evaluation, steps: Trajectory, *, distribution: ActionDistribution,
+def estimate_returns(evaluation: Evaluation, sample: Sample, *, distribution: ActionDistribution,
                      settings: LearnerSettings) -> ReturnEstimates:  # fmt: skip
     """Value targets and advantages of whole columns [T, B], from the values of T+1 rows.
 
     V-trace corrects them for the lag of the policy that acted; its target policy is the present one, for IMPACT the
     target network's. PPO's advantages are not weighted: the ratio in its surrogate would be applied twice.
+
+    Bonuses have returns of their own, which know no episodes: they run through every transition, those that only reset
+    as ordinary ones on which both policies agree, and are never cut off (Burda et al. 2019). Advantages are then the
+    weighted sum of both.
     """
-    valid = steps.valid
+    steps, valid = sample.steps, sample.steps.valid
     if settings.relevance is not None:
         valid = valid & relevant(settings.relevance, distribution=distribution, params=evaluation.params,
                                  behaviour=steps.behaviour, rho_clip=settings.rho_clip)  # fmt: skip
-    columns = {
-        "rewards": settings.reward_scale * transform_reward(steps.reward, settings.reward_transform),
-        "values": evaluation.values.detach(),
-        "discounts": settings.discount * (~steps.terminated).to(evaluation.values.dtype),
-        "valid": valid,
-    }
+    extrinsic = _corrected(
+        _target_log_ratios(evaluation),
+        settings,
+        rewards=settings.reward_scale * transform_reward(steps.reward, settings.reward_transform),
+        values=evaluation.values.detach(),
+        discounts=settings.discount * (~steps.terminated).to(evaluation.values.dtype),
+        valid=valid,
+    )
+    if settings.rnd is None:
+        return ReturnEstimates(extrinsic.targets, extrinsic.advantages, valid)
+    learned = valid | ~steps.valid  # irrelevant steps alone are left out
+    intrinsic = _intrinsic(evaluation, sample, learned, settings)
+    advantages = (settings.rnd.extrinsic_weight * extrinsic.advantages
+                  + settings.rnd.intrinsic_weight * torch.where(valid, intrinsic.advantages, 0.0))  # fmt: skip
+    return ReturnEstimates(extrinsic.targets, advantages, valid, IntrinsicTargets(intrinsic.targets, learned))
+
+
+def _corrected(log_ratios: Tensor, settings: LearnerSettings, **columns: Tensor) -> StreamReturns:
+    """What the settings' estimator makes of rewards, values, discounts and valid."""
     if settings.estimator == "gae":
-        returns = gae(trace_decay=settings.trace_decay, **columns)
-    else:
-        returns = vtrace(
-            log_ratios=_target_log_ratios(evaluation),
-            rho_clip=settings.rho_clip,
-            c_clip=settings.c_clip,
-            pg_rho_clip=None if settings.objective == "ppo" else settings.pg_rho_clip,
-            trace_decay=settings.trace_decay,
-            **columns,
-        )
-    return ReturnEstimates(returns.targets, returns.advantages, valid)
+        return gae(trace_decay=settings.trace_decay, **columns)
+    return vtrace(
+        log_ratios=log_ratios,
+        rho_clip=settings.rho_clip,
+        c_clip=settings.c_clip,
+        pg_rho_clip=None if settings.objective == "ppo" else settings.pg_rho_clip,
+        trace_decay=settings.trace_decay,
+        **columns,
+    )
+
+
+def _intrinsic(evaluation: Evaluation, sample: Sample, learned: Tensor, settings: LearnerSettings) -> StreamReturns:
+    """Returns of bonuses over the steps that are `learned` from [T, B] bool."""
+    assert settings.rnd is not None and sample.bonuses is not None and evaluation.intrinsic_values is not None
+    values = evaluation.intrinsic_values.detach()
+    return _corrected(
+        torch.where(sample.steps.valid, evaluation.log_ratios, 0.0),
+        settings,
+        rewards=sample.bonuses.rewards.to(values.dtype),
+        values=values,
+        discounts=torch.full_like(values[1:], settings.rnd.discount),
+        valid=learned,
+    )
 
 
 def _target_log_ratios(evaluation: Evaluation) -> Tensor:
@@ -131,8 +173,9 @@ def _target_log_ratios(evaluation: Evaluation) -> Tensor:
     return evaluation.target.log_prob - evaluation.behaviour_log_prob
 
 
-def _tally(sample: Sample, returns: ReturnEstimates) -> Tallies:
+def _tally(sample: Sample, returns: ReturnEstimates, distillation: LossTerm | None) -> Tallies:
     advantages = returns.advantages.double()  # 0 at steps that are not learned from
+    nothing = advantages.new_zeros(())
     return Tallies(
         steps=count_valid(returns.valid, torch.float64),
         replayed=count_valid(returns.valid & sample.replayed, torch.float64),
@@ -140,4 +183,6 @@ def _tally(sample: Sample, returns: ReturnEstimates) -> Tallies:
         offered_replayed=count_valid(sample.steps.valid & sample.replayed, torch.float64),
         advantages=advantages.sum(),
         squared_advantages=advantages.square().sum(),
+        intrinsic=nothing if returns.intrinsic is None else count_valid(returns.intrinsic.valid, torch.float64),
+        distilled=nothing if distillation is None else distillation.count.double(),
     )

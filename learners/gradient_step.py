@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from learners.estimates import Estimates, Evaluation, estimate, estimate_returns, evaluate
+from learners.exploration.rnd import RandomNetworkDistillation
 from learners.gradients import GradientBlock, clip_by_norm
 from learners.minibatches import Sample, as_transitions, with_returns
 from learners.objective import metric_names, objective
@@ -41,13 +42,14 @@ class GradientStep:
     Args:
       model: owned by the learner; its parameters are `parameters`.
       target: IMPACT's target network, None for other objectives.
+      rnd: where bonuses come from, its predictor among the parameters; None: there are none.
     """
 
     def __init__(self, model: nn.Module, parameters: FlatParameters, target: nn.Module | None,
                  distribution: ActionDistribution, settings: LearnerSettings, *, optimizer: OptimizerFactory,
                  gradient_clip: float | None, precision: torch.dtype, device: torch.device,
-                 ranks: Ranks):  # fmt: skip
-        self._model, self._target = model, target
+                 ranks: Ranks, rnd: RandomNetworkDistillation | None = None):  # fmt: skip
+        self._model, self._target, self._rnd = model, target, rnd
         self._distribution, self._settings = distribution, settings
         self._names = metric_names(settings)
         self._gradients = GradientBlock(parameters.vector, len(self._names))
@@ -79,12 +81,13 @@ class GradientStep:
         """The sample with the present weights' returns for all further steps; shuffled freely if there is no memory."""
         with torch.no_grad():
             evaluation = self._evaluate(sample)
-        returns = estimate_returns(evaluation, sample.steps, distribution=self._distribution, settings=self._settings)
+        returns = estimate_returns(evaluation, sample, distribution=self._distribution, settings=self._settings)
         sample = with_returns(sample, returns)
         return sample if self._model.memory_size else as_transitions(sample)
 
     def _estimates(self, sample: Sample) -> Estimates:
-        return estimate(sample, self._evaluate(sample), distribution=self._distribution, settings=self._settings)
+        return estimate(sample, self._evaluate(sample), distribution=self._distribution, settings=self._settings,
+                        distillation=None if self._rnd is None else self._rnd.distill(sample))  # fmt: skip
 
     def _evaluate(self, sample: Sample) -> Evaluation:
         steps, target_params = sample.steps, None

@@ -9,9 +9,10 @@ from torch import nn
 
 from learners.adaptive_kl import AdaptiveKl
 from learners.circular_buffer import CircularBuffer, Served
+from learners.exploration.rnd import RandomNetworkDistillation
 from learners.gradient_step import GradientStep, mean_metrics
 from learners.minibatches import Sample, minibatches
-from learners.moments import RunningMoments
+from learners.moments import RunningMoments, new_observations
 from learners.optimizer import OptimizerFactory
 from learners.ranks import ONE_RANK, Ranks
 from learners.settings import LearnerSettings
@@ -52,22 +53,27 @@ class Learner:
       gradient_clip: largest norm of the whole gradient; None: no bound.
       frame_stack: S; observations of a batch are single frames if it exceeds 1.
       precision: of the forward and backward pass; float32 leaves both in the model's dtype.
+      rnd: where bonuses come from, on the same device and ranks; None: there are none. The model has a second value
+        head for them.
       seed: of the shuffling, which also depends on rank and update: so it is no state, and the same after a restart.
     """
 
     def __init__(self, model: nn.Module, distribution: ActionDistribution, settings: LearnerSettings, *,
                  optimizer: OptimizerFactory, learning_rate: Schedule, entropy_weight: Schedule,
                  gradient_clip: float | None, frame_stack: int, precision: torch.dtype,
-                 device: torch.device | str = "cpu", ranks: Ranks = ONE_RANK, seed: int = 0):  # fmt: skip
+                 device: torch.device | str = "cpu", ranks: Ranks = ONE_RANK, seed: int = 0,
+                 rnd: RandomNetworkDistillation | None = None):  # fmt: skip
+        assert (rnd is None) == (settings.rnd is None)
         self._device, self._ranks, self._settings = torch.device(device), ranks, settings
-        self._model = model.to(self._device)
-        self._flat = FlatParameters(self._model)
+        self._model, self._rnd = model.to(self._device), rnd
+        self._num_published = sum(map(torch.numel, self._model.parameters()))
+        self._flat = FlatParameters(self._model if rnd is None else nn.ModuleList([self._model, rnd.predictor]))
         self._target = self._make_target()
         self._target_kl = self._make_target_kl()
         self._moments = None if model.normalizer is None else RunningMoments(model.normalizer.mean.numel())
         self._step = GradientStep(self._model, self._flat, None if self._target is None else self._target.model,
                                   distribution, settings, optimizer=optimizer, gradient_clip=gradient_clip,
-                                  precision=precision, device=self._device, ranks=ranks)  # fmt: skip
+                                  precision=precision, device=self._device, ranks=ranks, rnd=rnd)  # fmt: skip
         self._buffer = CircularBuffer(settings.impact.buffer_batches, settings.impact.buffer_uses)
         self._transfer = BatchTransfer(self._device)
         self._learning_rate, self._entropy_weight = learning_rate, entropy_weight
@@ -93,11 +99,14 @@ class Learner:
             changed nothing here; after one of several, continue from a saved state.
         """
         learning_rate, coefficients = self._learning_rate(self._env_steps), self._coefficients()
-        served = self._buffer.push(self._sample(batch))  # None too: every rank's buffer then serves as often
+        sample, of_bonuses = self._with_bonuses(self._sample(batch), batch)
+        served = self._buffer.push(sample)  # None too: every rank's buffer then serves as often
         counts, steps = self._counts(batch), []
         for sample in self._gradient_samples(served):
             steps.append(self._step(sample, counts, learning_rate=learning_rate, coefficients=coefficients))
             counts = []  # they went with the first
+            if self._rnd is not None and len(steps) % self._settings.minibatches == 0:
+                self._rnd.follow()
         bookkeeping = read_bookkeeping(self._ranks, steps[0].counts)
         skipped, metrics = any(step.skipped for step in steps), mean_metrics(steps)
         self._updates += 1
@@ -106,6 +115,7 @@ class Learner:
         self._env_steps += bookkeeping.env_steps
         self._follow(bookkeeping, metrics)
         metrics |= bookkeeping.metrics | self._impact_metrics(coefficients, served) | {"learning_rate": learning_rate}
+        metrics |= of_bonuses
         return self._info(batch, skipped, metrics)
 
     def _coefficients(self) -> Coefficients:
@@ -113,8 +123,20 @@ class Learner:
         return Coefficients(entropy=self._entropy_weight(self._env_steps), target_kl=target_kl)
 
     def _counts(self, batch: Batch | None) -> list[float]:
-        observations = np.zeros(0) if self._moments is None else self._moments.sums(batch)
+        observations = np.zeros(0)
+        if self._moments is not None:
+            observations = self._moments.sums(None if batch is None else new_observations(batch))
         return bookkeeping_counts(self._ranks, batch, observations, version=self._version)
+
+    def _with_bonuses(self, sample: Sample | None, batch: Batch | None) -> tuple[Sample | None, dict[str, float]]:
+        """The sample with bonuses, and metrics; None while only the scale of their inputs is learned."""
+        if self._rnd is None:
+            return sample, {}
+        sample = None if sample is None else self._stacked(sample)
+        if self._rnd.is_warming_up(self._updates):
+            self._rnd.warm_up(sample)
+            return None, {}
+        return self._rnd.prepare(sample, batch, update=self._updates)
 
     def _sample(self, batch: Batch | None) -> Sample | None:
         """The batch on the device: frames still single, real numbers in the parameters' dtype."""
@@ -134,11 +156,16 @@ class Learner:
                                    generator=generator)  # fmt: skip
 
     def _prepare(self, sample: Sample) -> Sample:
-        """With stacked frames; for PPO also with returns, those of the weights before its epochs."""
-        if self._frame_stack > 1:
-            stacks = stack_frames(sample.steps.observation, sample.steps.is_first, self._frame_stack)
-            sample = sample._replace(steps=sample.steps._replace(observation=stacks))
+        """With stacked frames (those with bonuses have them); for PPO with returns of the weights before its epochs."""
+        if sample.bonuses is None:
+            sample = self._stacked(sample)
         return self._step.fix_returns(sample) if self._settings.objective == "ppo" else sample
+
+    def _stacked(self, sample: Sample) -> Sample:
+        if self._frame_stack == 1:
+            return sample
+        stacks = stack_frames(sample.steps.observation, sample.steps.is_first, self._frame_stack)
+        return sample._replace(steps=sample.steps._replace(observation=stacks))
 
     def _follow(self, bookkeeping: Bookkeeping, metrics: dict[str, float]) -> None:
         """Have everything that goes along with the parameters catch up, at the end of an update.
@@ -172,7 +199,7 @@ class Learner:
 
     def weights(self) -> Weights:
         """A copy of the present weights."""
-        return Weights(self._version, self._flat.numpy())
+        return Weights(self._version, self._flat.numpy()[: self._num_published])
 
     def progress(self) -> Progress:
         """How far it has come."""
@@ -185,7 +212,8 @@ class Learner:
 
     def _companions(self) -> dict[str, Stateful]:
         """What changes along with the parameters, by its name in the state."""
-        named = {"target": self._target, "target_kl": self._target_kl, "observation_moments": self._moments}
+        named = {"target": self._target, "target_kl": self._target_kl, "observation_moments": self._moments,
+                 "rnd": self._rnd}  # fmt: skip
         return {name: part for name, part in named.items() if part is not None}
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,12 +1,29 @@
 """What the gradient steps of an update are taken on."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from rl_platform.core.types import PER_COLUMN, Trajectory
+
+
+class Bonuses(NamedTuple):
+    """What exploration adds to a sample's T transitions."""
+
+    rewards: Tensor
+    """[T, B] float32, normalised, without gradient: at every transition, those that only reset included."""
+    inputs: Tensor
+    """[T, B, …] what the bonus of each is a function of, not normalised."""
+
+
+class IntrinsicTargets(NamedTuple):
+    """What the values of bonuses are trained towards; both [T, B], without gradient."""
+
+    targets: Tensor
+    valid: Tensor
+    """Bool: steps that are learned from. Those that only reset are among them."""
 
 
 class ReturnEstimates(NamedTuple):
@@ -18,6 +35,8 @@ class ReturnEstimates(NamedTuple):
     """0 at steps that are not valid."""
     valid: Tensor
     """Bool: the steps that are learned from, valid transitions that are relevant."""
+    intrinsic: IntrinsicTargets | None = None
+    """None: there are no bonuses. Advantages are of both streams."""
 
 
 class Sample(NamedTuple):
@@ -29,6 +48,7 @@ class Sample(NamedTuple):
     """[B] bool."""
     returns: ReturnEstimates | None = None
     """Of the weights at the beginning of the update; None: those of the present weights are wanted."""
+    bonuses: Bonuses | None = None
 
 
 def minibatches(
@@ -66,8 +86,8 @@ def as_transitions(sample: Sample) -> Sample:
         name: torch.cat([array] * num_steps) if name in PER_COLUMN else _in_one_row(array)
         for name, array in sample.steps._asdict().items()
     }
-    returns = ReturnEstimates(*map(_in_one_row, sample.returns))
-    return Sample(Trajectory(**steps), sample.replayed.repeat(num_steps), returns)
+    returns, bonuses = _each(sample.returns, _in_one_row), _each(sample.bonuses, _in_one_row)
+    return Sample(Trajectory(**steps), sample.replayed.repeat(num_steps), returns, bonuses)
 
 
 def _in_one_row(array: Tensor) -> Tensor:
@@ -79,7 +99,12 @@ def _select(sample: Sample, columns: Tensor) -> Sample:
         name: array.index_select(0 if name in PER_COLUMN else 1, columns)
         for name, array in sample.steps._asdict().items()
     }
-    returns = sample.returns
-    if returns is not None:
-        returns = ReturnEstimates(*(array[:, columns] for array in returns))
-    return Sample(Trajectory(**steps), sample.replayed[columns], returns)
+    returns, bonuses = (_each(part, lambda array: array[:, columns]) for part in (sample.returns, sample.bonuses))
+    return Sample(Trajectory(**steps), sample.replayed[columns], returns, bonuses)
+
+
+def _each(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The record with every tensor in it changed; None stays."""
+    if part is None or isinstance(part, Tensor):
+        return None if part is None else change(part)
+    return type(part)(*(_each(inner, change) for inner in part))

@@ -3,8 +3,13 @@
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from rl_platform.core.types import Batch
+
+_MAX_ROWS = 1024
+"""Rows taken at once: their deviations stay near the cache."""
 
 
 class RunningMoments:
@@ -17,11 +22,12 @@ class RunningMoments:
 
     Args:
       size: D.
+      prior: as if that many observations of mean 0 and variance 1 had come before the first.
     """
 
-    def __init__(self, size: int):
-        self._count = 0.0
-        self._mean, self._squares = np.zeros(size), np.zeros(size)
+    def __init__(self, size: int, *, prior: float = 0.0):
+        self._count = prior
+        self._mean, self._squares = np.zeros(size), np.full(size, prior)
 
     @property
     def mean(self) -> np.ndarray:
@@ -33,12 +39,22 @@ class RunningMoments:
         """[D] of the observations themselves (÷ N); 1 before the first."""
         return np.sqrt(self._squares / self._count) if self._count else np.ones_like(self._mean)
 
-    def sums(self, batch: Batch | None) -> np.ndarray:
-        """n, s and q of a batch's new observations, [1 + 2D]; zeros without one (None)."""
-        if batch is None:
-            return np.zeros(1 + 2 * len(self._mean))
-        deviations = new_observations(batch) - self._mean
-        return np.concatenate([[len(deviations)], deviations.sum(0), np.square(deviations).sum(0)])
+    def sums(self, observations: Tensor | None) -> np.ndarray:
+        """n, s and q of new observations [n, D] of any numeric type, [1 + 2D]; zeros without any (None).
+
+        Deviations are float64, but float32 of images, which are many numbers of few digits.
+        """
+        sums = np.zeros(1 + 2 * len(self._mean))
+        if observations is None:
+            return sums
+        dtype = torch.float64 if observations.is_floating_point() else torch.float32
+        mean = torch.from_numpy(self._mean).to(observations.device, dtype)
+        for rows in observations.split(_MAX_ROWS):
+            deviations = rows - mean
+            shifts, squares = deviations.sum(0), deviations.square_().sum(0)
+            sums[1:] += torch.cat([shifts, squares]).numpy(force=True)
+        sums[0] = len(observations)
+        return sums
 
     def add(self, sums: np.ndarray) -> None:
         """Take in `sums`, added up over the ranks. Those that are not finite would stay for ever and are left out."""
@@ -60,11 +76,11 @@ class RunningMoments:
         self._mean, self._squares = state["mean"].copy(), state["squares"].copy()
 
 
-def new_observations(batch: Batch) -> np.ndarray:
+def new_observations(batch: Batch) -> Tensor:
     """The observations [n, D] float64 from which valid actions of online columns were chosen.
 
     So each is counted once, though unrolls overlap by one and columns are replayed. The last ones of episodes, from
     which nothing is chosen, are not counted.
     """
     chosen_from = batch.steps.valid & batch.online[:, None]
-    return batch.steps.observation[:, :-1][chosen_from].astype(np.float64)
+    return torch.from_numpy(batch.steps.observation[:, :-1][chosen_from].astype(np.float64))

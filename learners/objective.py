@@ -41,6 +41,8 @@ def metric_names(settings: LearnerSettings) -> tuple[str, ...]:
         names += ("loss/policy_cloning", "kl_replayed")
     if settings.value_cloning_weight:
         names += ("loss/value_cloning", "value_drift_replayed")
+    if settings.rnd is not None:
+        names += ("loss/intrinsic_value", "loss/rnd", "intrinsic_explained_variance", "intrinsic_value_mean")
     return names
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from learners.exploration.settings import RndSettings
 from learners.relevance import Relevance
 from learners.rewards import RewardTransform
 
@@ -57,17 +58,23 @@ class LearnerSettings:
     """Multiplies what the transform leaves of a reward."""
     normalize_advantages: bool = False
     value_weight: float = 0.5
+    intrinsic_value_weight: float = 0.5
+    rnd_weight: float = 1.0
+    """Weights of the terms that come with bonuses."""
     policy_cloning_weight: float = 0.0
     value_cloning_weight: float = 0.0
     """Weights of CLEAR's terms on replayed columns; 0: without them."""
     relevance: Relevance | None = None
     """Which steps are learned from (LASER); None: all valid ones."""
     impact: ImpactSettings = ImpactSettings()
+    rnd: RndSettings | None = None
+    """Bonuses for what is new; None: without."""
 
     def __post_init__(self) -> None:
         assert self.epochs >= 1 and self.minibatches >= 1, (self.epochs, self.minibatches)
         assert self.estimator == "vtrace" or self.objective == "ppo", "gae leaves the correction to PPO's ratio"
         assert self.objective == "impact" or self.impact == ImpactSettings(), "settings of another objective"
+        assert self.rnd is None or self.objective != "impact", "bonuses of batches that are used again are not built"
 
     @property
     def penalizes_target_kl(self) -> bool:

@@ -16,7 +16,7 @@ from learners.losses.impact import impact_loss
 from learners.losses.policy_gradient import policy_gradient_loss
 from learners.losses.ppo import ppo_loss
 from learners.losses.target_kl import target_kl_loss
-from learners.losses.term import LossTerm
+from learners.losses.term import LossTerm, mean_valid
 from learners.losses.value import value_loss
 from learners.settings import LearnerSettings
 from learners.totals import Tallies
@@ -65,6 +65,8 @@ def loss_terms(estimates: Estimates, totals: Tallies, kl_behaviour: Tensor, *, d
         assert evaluation.target is not None
         target_kl = target_kl_loss(kl=distribution.kl(evaluation.target.params, evaluation.params), valid=valid)
         terms["target_kl"] = Term(coefficients.target_kl, target_kl, count)
+    if estimates.returns.intrinsic is not None:
+        terms |= _exploration_terms(estimates, totals, settings)
     return terms | _cloning_terms(estimates, totals.replayed.to(values.dtype), kl_behaviour, settings)
 
 
@@ -78,6 +80,20 @@ def _policy_loss(estimates: Estimates, settings: LearnerSettings) -> LossTerm:
     assert evaluation.target is not None
     return impact_loss(target_log_prob=evaluation.target.log_prob, behaviour_log_prob=evaluation.behaviour_log_prob,
                        clip=settings.ratio_clip, **steps)  # fmt: skip
+
+
+def _exploration_terms(estimates: Estimates, totals: Tallies, settings: LearnerSettings) -> dict[str, Term]:
+    """Of the values of bonuses, and of what the bonuses come from."""
+    intrinsic, values = estimates.returns.intrinsic, estimates.intrinsic_values
+    assert intrinsic is not None and estimates.distillation is not None
+    loss = value_loss(values=values, targets=intrinsic.targets, valid=intrinsic.valid)
+    shown = {f"intrinsic_{name}": value for name, value in loss.metrics.items()}
+    shown["intrinsic_value_mean"] = mean_valid(values, intrinsic.valid)
+    return {
+        "intrinsic_value": Term(settings.intrinsic_value_weight, loss._replace(metrics=shown),
+                                totals.intrinsic.to(values.dtype)),
+        "rnd": Term(settings.rnd_weight, estimates.distillation, totals.distilled.to(values.dtype)),
+    }  # fmt: skip
 
 
 def _cloning_terms(

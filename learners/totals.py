@@ -26,6 +26,10 @@ class Tallies(NamedTuple):
     """Σ A over the steps that are learned from."""
     squared_advantages: Tensor
     """Σ A² over them."""
+    intrinsic: Tensor
+    """Steps from which values of bonuses learn; 0 without bonuses."""
+    distilled: Tensor
+    """Observations that the bonuses' predictor learns from."""
 
 
 class Totals(NamedTuple):

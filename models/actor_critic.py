@@ -5,7 +5,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.heads import linear_head
 from models.normalizer import ObservationNormalizer
 
 
@@ -31,26 +30,25 @@ class ActorCritic(nn.Module):
     Args:
       encoder: [N, *observation] → [N, `embedding`].
       policy: [N, embedding] → [N, P].
-      num_value_heads: H.
+      value: [N, embedding] → [N, H].
       value_encoder: the value head's own; None: it shares the policy's.
       normalizer: what observations go through first; None: they are used as they are.
     """
 
     memory_size = 0
 
-    def __init__(self, encoder: nn.Module, policy: nn.Module, num_value_heads: int = 1, *,
+    def __init__(self, encoder: nn.Module, policy: nn.Module, value: nn.Module, *,
                  value_encoder: nn.Module | None = None, normalizer: ObservationNormalizer | None = None):  # fmt: skip
         super().__init__()
         self.encoder = encoder
         self.policy = policy
-        valued = encoder if value_encoder is None else value_encoder
-        self.value = linear_head(valued.embedding, num_value_heads, gain=1.0)
+        self.value = value
         self.value_encoder = value_encoder
         self.normalizer = normalizer
 
     def forward(self, observation: Tensor, is_first: Tensor, memory: Tensor) -> ModelOutput:
         """observation [T, B, …], is_first [T, B] bool (memory restarts there), memory [B, M] before time 0."""
-        seen, dtype = observation.flatten(0, 1), self.value.weight.dtype
+        seen, dtype = observation.flatten(0, 1), next(self.value.parameters()).dtype
         if self.normalizer is not None:
             seen = self.normalizer(seen)
         embedding = self.encoder(seen).to(dtype)

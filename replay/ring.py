@@ -24,14 +24,15 @@ class ColumnRing:
     """`capacity` slots, allocated at the first write. Which slots to write and to read is the caller's choice.
 
     What it knows of each slot, all [capacity]: `serial` int64 (the column's number among all that the ring has seen, or
-    EMPTY), `weight_version` int64, `uses` int32 (counted by those who draw) and `distance` float32 (the last score; 0
-    for a new column, which its own weights have just made).
+    EMPTY), `weight_version` int64, `origin` int64 (four numbers, as `Batch.origin`), `uses` int32 (counted by those who
+    draw) and `distance` float32 (the last score; 0 for a new column, which its own weights have just made).
     """
 
     def __init__(self, capacity: int):
         self.capacity = capacity
         self.serial = np.full(capacity, EMPTY, np.int64)
         self.weight_version = np.zeros(capacity, np.int64)
+        self.origin = np.zeros((capacity, 4), np.int64)
         self.uses = np.zeros(capacity, np.int32)
         self.distance = np.zeros(capacity, np.float32)
         self.seen = 0
@@ -56,7 +57,8 @@ class ColumnRing:
         num_columns = unroll.steps.action.shape[1]
         self._put(slots, Trajectory(*map(_columns_first, Trajectory._fields, unroll.steps)), columns)
         self.serial[slots] = self.seen + np.arange(num_columns)[columns]
-        self.weight_version[slots] = unroll.origin.weight_version
+        *source, self.weight_version[slots] = unroll.origin
+        self.origin[slots, :3], self.origin[slots, 3] = source, np.arange(num_columns)[columns]
         self.uses[slots] = 0
         self.distance[slots] = 0.0
         self._newest = self.seen
@@ -72,7 +74,7 @@ class ColumnRing:
         """Copy the columns in `slots`, with what is known of them, to as many slots; the old ones keep theirs."""
         if np.array_equal(slots, to):
             return
-        for array in (self.serial, self.weight_version, self.uses, self.distance, *self._written()):
+        for array in (self.serial, self.weight_version, self.origin, self.uses, self.distance, *self._written()):
             array[to] = array[slots]
 
     def blank(self, num_columns: int) -> Trajectory:
@@ -91,6 +93,7 @@ class ColumnRing:
             "newest": self._newest,
             "serial": self.serial.copy(),
             "weight_version": self.weight_version.copy(),
+            "origin": self.origin.copy(),
             "uses": self.uses.copy(),
             "distance": self.distance.copy(),
         }
@@ -114,6 +117,7 @@ class ColumnRing:
             self._put(slots, part.steps, columns)
             self.serial[slots] = part.serial[columns]
         self.weight_version[:] = state["weight_version"]
+        self.origin[:] = state.get("origin", 0)  # states of before have none; replayed columns never need it
         self.uses[:], self.distance[:] = state["uses"], state["distance"]
         self.seen, self._newest = (state["seen"], state["newest"]) if len(self) else (0, 0)
 

@@ -68,6 +68,7 @@ class ReplayShard:
         return Batch(
             _assembled(drawn, portions.total),
             weight_version=np.concatenate([ring.weight_version[slots] for ring, slots in drawn]),
+            origin=np.concatenate([ring.origin[slots] for ring, slots in drawn]),
             online=np.arange(portions.total) < portions.queue,
             env_steps=env_steps,
             columns_dropped=self._queue.take_dropped() if self._queue is not None else 0,

@@ -64,12 +64,8 @@ class AleVectorEnv:
         threads: int = 1,
     ):
         self._seeds = checked_seeds(seeds)
-        _check_game(game)
-        _check_at_least(1, frame_skip=frame_skip, frame_stack=frame_stack, image_size=image_size, threads=threads)
-        _check_at_least(1, max_episode_frames=max_episode_frames)
-        _check_at_least(0, noop_max=noop_max)
-        if not 0.0 <= sticky_actions <= 1.0:
-            raise ValueError(f"sticky_actions is a probability, got {sticky_actions}")
+        check_settings(game, sticky_actions, noop_max, frame_skip=frame_skip, frame_stack=frame_stack,
+                       image_size=image_size, threads=threads, max_episode_frames=max_episode_frames)  # fmt: skip
         self.num_envs = len(self._seeds)
         self._env = AtariVectorEnv(
             game,
@@ -128,6 +124,15 @@ class AleVectorEnv:
     def close(self) -> None:
         """Free the emulators and join their threads; closing twice does nothing."""
         self._env.ale = None
+
+
+def check_settings(game: str, sticky_actions: float, noop_max: int, **positive: int) -> None:
+    """ValueError unless the game is known, `sticky_actions` a probability, and every `positive` setting at least 1."""
+    _check_game(game)
+    _check_at_least(1, **positive)
+    _check_at_least(0, noop_max=noop_max)
+    if not 0.0 <= sticky_actions <= 1.0:
+        raise ValueError(f"sticky_actions is a probability, got {sticky_actions}")
 
 
 def _check_game(game: str) -> None:

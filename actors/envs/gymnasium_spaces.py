@@ -46,6 +46,8 @@ def _is_box_of_floats(space: gymnasium.Space, dimensions: int | None = None) -> 
 
 def _why_not_built(env_id: str, error: Exception) -> str:
     spec = gymnasium.registry.get(env_id)
+    if str(error).startswith("pygame"):
+        return f"{env_id!r} needs pygame ({error.__cause__ or error}): pip install 'rl-platform[pixels]'"
     is_of_mujoco = spec is not None and str(spec.entry_point).startswith("gymnasium.envs.mujoco")
     if is_of_mujoco and isinstance(error, gymnasium.error.DependencyNotInstalled):
         return f"{env_id!r} needs MuJoCo ({error.__cause__ or error}): pip install 'rl-platform[mujoco]'"

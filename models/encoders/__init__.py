@@ -1,7 +1,8 @@
 """Encoders: observations [N, …] → features [N, embedding].
 
 Each takes the shape and dtype of one observation, tells by `fits` whether it can read such observations, and in
-`reads` says which those are.
+`reads` says which those are. `represent` gives what exploration bonuses and self-supervised losses read
+[N, *representation_shape]: the features themselves, unless an encoder says otherwise.
 """
 
 from models.encoders.grid_cnn import GridCnn

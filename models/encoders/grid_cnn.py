@@ -40,6 +40,7 @@ class GridCnn(nn.Module):
             raise ValueError(f"model.encoder.categories has {len(categories)} numbers, observations have {planes} "
                              "channels; give one for each, or none")  # fmt: skip
         self.embedding = embedding
+        self.representation_shape = (self.embedding,)
         self.register_buffer("_value", torch.cat([torch.arange(k) for k in categories]) if categories else None, False)
         of_channel = [channel for channel, k in enumerate(categories) for _ in range(k)]
         self.register_buffer("_channel", torch.tensor(of_channel) if categories else None, False)
@@ -61,3 +62,7 @@ class GridCnn(nn.Module):
         if self._value is not None:
             observation = observation[:, self._channel] == self._value[:, None, None]
         return self.linear(self.convolutions(observation.to(dtype)).flatten(1)).relu_()
+
+    def represent(self, observation: Tensor) -> Tensor:
+        """The embedding."""
+        return self(observation)

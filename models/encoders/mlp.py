@@ -25,6 +25,7 @@ class Mlp(nn.Module):
         assert self.fits(observation_shape, observation_dtype), (observation_shape, observation_dtype)
         widths = (*observation_shape, *hidden)
         self.embedding = widths[-1]
+        self.representation_shape = (self.embedding,)
         self.layers = nn.Sequential()
         for inputs, outputs in pairwise(widths):
             self.layers.append(nn.Linear(inputs, outputs))
@@ -39,3 +40,7 @@ class Mlp(nn.Module):
     def forward(self, observation: Tensor) -> Tensor:
         """[N, length] → [N, embedding] in the compute dtype."""
         return self.layers(observation.to(compute_dtype(self.layers[0].weight)))
+
+    def represent(self, observation: Tensor) -> Tensor:
+        """The embedding."""
+        return self(observation)

@@ -33,6 +33,8 @@ class StepResult(NamedTuple):
     """[N] bool: this transition ended a whole game (a life loss alone does not)."""
     faults: Sequence[str] = ()
     """One line for each environment that raised and was replaced in this call."""
+    room: np.ndarray | None = None
+    """[N] int64: where in its world the player is after the step; None: the environment tells no rooms."""
 
 
 class VectorEnv(Protocol):

@@ -76,6 +76,38 @@ class Episode(NamedTuple):
     length: int
     task: int
     env: int = 0
+    rooms: tuple[int, ...] = ()
+    """The rooms that were visited, in the order of their first visits; empty where the environment tells none."""
+
+
+START = -1
+"""In place of a room: a game began."""
+
+
+class Passage(NamedTuple):
+    """How often players went from one room to another in an unroll."""
+
+    origin: int
+    """The room before, or `START` for the room in which a game began."""
+    room: int
+    times: int
+    first: int
+    """Env steps of the unroll, over all its environments, before the first of these steps."""
+
+
+class RoomClip(NamedTuple):
+    """What was seen around a worker's first entry to a room: grey frames [K, H, W] uint8, one for each env step."""
+
+    room: int
+    frames: np.ndarray
+
+
+class RoomLog(NamedTuple):
+    """What happened to rooms in an unroll."""
+
+    passages: tuple[Passage, ...]
+    clips: tuple[RoomClip, ...]
+    """Those completed in this unroll; the entry may lie in an earlier one."""
 
 
 class RolloutInfo(NamedTuple):
@@ -91,6 +123,8 @@ class RolloutInfo(NamedTuple):
     """Seconds spent stepping environments."""
     inference_s: float
     """Seconds spent choosing actions."""
+    rooms: RoomLog | None = None
+    """None where the environment tells no rooms."""
 
 
 class Batch(NamedTuple):
@@ -99,6 +133,8 @@ class Batch(NamedTuple):
     steps: Trajectory
     weight_version: np.ndarray
     """[B] int64: the weights that acted in each column."""
+    origin: np.ndarray
+    """[B, 4] int64: actor, incarnation and sequence of each column's unroll, and which environment it is."""
     online: np.ndarray
     """[B] bool: True for columns of the on-policy queue, False for replayed ones."""
     env_steps: int

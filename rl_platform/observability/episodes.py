@@ -57,8 +57,8 @@ class EpisodeWindow:
         """Plain JSON values."""
         return {
             "count": self.count,
-            "last": [list(episode) for episode in self._last],
-            "last_of_task": [[list(episode) for episode in episodes] for episodes in self._last_of_task],
+            "last": [_numbers(episode) for episode in self._last],
+            "last_of_task": [[_numbers(episode) for episode in episodes] for episodes in self._last_of_task],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -67,6 +67,11 @@ class EpisodeWindow:
         self._last = _window(state["last"])
         self._last_of_task = [_window(episodes) for episodes in state["last_of_task"]]
         self._since_taken = []
+
+
+def _numbers(episode: Episode) -> list[float]:
+    """All but the rooms, which `RoomStatistics` keeps."""
+    return list(episode[:-1])
 
 
 def _window(episodes: Sequence[Sequence[float]]) -> deque[Episode]:

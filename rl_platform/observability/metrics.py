@@ -12,6 +12,7 @@ from rl_platform.observability.episodes import EpisodeWindow
 from rl_platform.observability.evaluations import Evaluation, EvaluationSeries
 from rl_platform.observability.histograms import Samples, quantiles
 from rl_platform.observability.rate import Commit, StepRate
+from rl_platform.observability.rooms import RoomStatistics
 
 POLICY_LAG = "policy_lag_mean"
 """The learner's metric for its version minus the versions that acted, averaged over a batch's columns."""
@@ -36,6 +37,7 @@ class RunStatistics:
         self._counts = {"unrolls_lost": 0, "columns_dropped": 0, "actors_restarted": 0}
         self._counts |= {"updates_skipped": 0, "env_faults": 0, "evaluations_failed": 0, "env_steps_lost": 0}
         self._episodes = EpisodeWindow(task_names)
+        self.rooms = RoomStatistics()
         self._evaluations = EvaluationSeries()
         self._rate = StepRate()
         self._lag_sum, self._lag_count = 0.0, 0
@@ -48,6 +50,7 @@ class RunStatistics:
     def add_rollout(self, info: RolloutInfo) -> None:
         """An unroll was collected."""
         self._episodes.add(info.episodes)
+        self.rooms.add(info)
         self._counts["env_faults"] += len(info.faults)
         if info.env_steps:
             times = {"env_ms_per_step": info.env_s, "inference_ms_per_step": info.inference_s}
@@ -103,6 +106,7 @@ class RunStatistics:
             **self._totals(),
             "env_steps_per_s_recent": self._rate.recent(self._clock()),
             **self._episodes.take(),
+            **self.rooms.take(),
             **self._counts,
             **self._flow_averages.take(),
             **self._evaluations.take(),
@@ -142,6 +146,7 @@ class RunStatistics:
             "counts": dict(self._counts),
             "policy_lag": [self._lag_sum, self._lag_count],
             "episodes": self._episodes.state_dict(),
+            "rooms": self.rooms.state_dict(),
             "rate": self._rate.state_dict(),
             "evaluations": self._evaluations.state_dict(),
         }
@@ -154,5 +159,6 @@ class RunStatistics:
         self._counts |= state["counts"]  # a checkpoint older than evaluations has no count of them
         self._lag_sum, self._lag_count = state["policy_lag"]
         self._episodes.load_state_dict(state["episodes"])
+        self.rooms.load_state_dict(state.get("rooms", {}), env_steps=self._env_steps)
         self._rate.load_state_dict(state["rate"])
         self._evaluations.load_state_dict(state.get("evaluations", {}))

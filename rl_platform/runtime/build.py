@@ -1,14 +1,10 @@
 """From a config to finished parts: the only place that reads the whole of it."""
 
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 
-from actors.envs.ale import AleVectorEnv
-from actors.envs.ale_screen import AleScreen
-from actors.envs.gymnasium_env import GymnasiumScreen, GymnasiumVectorEnv
 from actors.policy import TorchPolicy
 from actors.rollout_worker import RolloutWorker
 from configs.learner import Adam, LearnerConfig, Rmsprop
@@ -28,57 +24,24 @@ from replay.queue import QueueSource
 from replay.shard import ReplayShard
 from rl_platform.core.acting import ActingNetwork
 from rl_platform.core.distributions import distribution_of
-from rl_platform.core.interfaces import VectorEnv
 from rl_platform.core.precision import resolve_precision
 from rl_platform.core.schedule import Schedule
 from rl_platform.core.seeding import derive_seed, derive_seeds
 from rl_platform.core.spec import EnvSpec
+from rl_platform.runtime.build_envs import make_env
+from rl_platform.runtime.build_exploration import make_rnd, rnd_settings
 from rl_platform.runtime.build_replay import compares_features, make_sources
 from rl_platform.runtime.replay_states import rank_name
 from rl_platform.runtime.throttle import Throttle
-
-
-class Screen(Protocol):
-    """Shows a person the first of N environments."""
-
-    def picture(self) -> np.ndarray:
-        """[H, W, 3] uint8."""
-
-    def step(self, action: np.ndarray) -> None:
-        """The environments were given these actions [N]."""
-
-
-def env_spec(config: Config) -> EnvSpec:
-    """What the config's environment looks like, read off one that is made and closed again."""
-    env = make_env(config, derive_seeds(config.run.seed, 1, "spec"))
-    env.close()
-    return env.spec
-
-
-def make_env(config: Config, seeds: np.ndarray, *, render: bool = False) -> VectorEnv:
-    """One environment for each seed; `render` for those that must be told beforehand that they will be shown."""
-    settings = config.env.model_dump(exclude={"backend", "id"})
-    if config.env.backend == "ale":
-        return AleVectorEnv(game=config.env.id, seeds=seeds, **settings)
-    if render:
-        settings["kwargs"] = {**settings["kwargs"], "render_mode": "rgb_array"}
-    return GymnasiumVectorEnv(env_id=config.env.id, seeds=seeds, **settings)
-
-
-def make_screen(config: Config, env: VectorEnv, seeds: np.ndarray) -> Screen:
-    """What shows the first of the environments that `make_env` made with these seeds and `render`."""
-    if config.env.backend == "ale":
-        unseen = {"backend", "id", "frame_stack", "image_size", "maxpool", "life_loss_terminates", "threads"}
-        return AleScreen(game=config.env.id, seed=int(seeds[0]), **config.env.model_dump(exclude=unseen))
-    return GymnasiumScreen(env)
 
 
 def make_learner(config: Config, spec: EnvSpec, ranks: Ranks = ONE_RANK) -> Learner:
     """The learner, with freshly initialised weights; one of several `ranks`, or on its own."""
     settings = config.learner
     device = torch.device(_learner_device(config))
+    network = make_network(config, spec)
     return Learner(
-        make_network(config, spec),
+        network,
         distribution_of(spec.action),
         _learner_settings(settings),
         optimizer=_optimizer(settings.optimizer),
@@ -90,6 +53,7 @@ def make_learner(config: Config, spec: EnvSpec, ranks: Ranks = ONE_RANK) -> Lear
         device=device,
         ranks=ranks,
         seed=derive_seed(config.run.seed, "minibatches"),
+        rnd=make_rnd(config, spec, network, device, ranks),
     )
 
 
@@ -115,7 +79,7 @@ def make_worker(config: Config, actor: int, incarnation: int) -> RolloutWorker:
         make_policy(config, env.spec, seed=derive_seed(seed, "policy", actor, incarnation)),
         unroll_length=config.actors.unroll_length,
         num_params=distribution_of(env.spec.action).num_params,
-        num_values=1,
+        num_values=num_value_heads(config),
         num_features=num_features(config),
         actor=actor,
         incarnation=incarnation,
@@ -159,10 +123,17 @@ def make_network(config: Config, spec: EnvSpec) -> ActorCritic:
     return build_actor_critic(
         spec,
         encoder=settings.encoder.model_dump(),
+        heads=settings.heads,
+        num_value_heads=num_value_heads(config),
         separate_value=settings.separate_value,
         normalize_observations=settings.normalize_observations,
         seed=seed,
     )
+
+
+def num_value_heads(config: Config) -> int:
+    """One for rewards, and one for bonuses where there are any."""
+    return 1 if config.learner.rnd is None else 2
 
 
 def num_features(config: Config) -> int:
@@ -208,10 +179,13 @@ def _learner_settings(settings: LearnerConfig) -> LearnerSettings:
         reward_scale=settings.reward_scale,
         normalize_advantages=settings.normalize_advantages,
         value_weight=settings.terms.value,
+        intrinsic_value_weight=settings.terms.intrinsic_value,
+        rnd_weight=settings.terms.rnd,
         policy_cloning_weight=settings.terms.policy_cloning,
         value_cloning_weight=settings.terms.value_cloning,
         relevance=None if settings.relevance is None else Relevance(**settings.relevance.model_dump()),
         impact=_impact_settings(settings) if settings.objective == "impact" else ImpactSettings(),
+        rnd=rnd_settings(settings),
     )
 
 

@@ -9,7 +9,8 @@ from rl_platform.runtime.errors import InputError
 
 _FIXED = (
     "env.backend", "env.id", "env.frame_skip", "env.frame_stack", "env.image_size", "env.full_action_space",
-    "env.kwargs", "model.encoder", "model.separate_value", "model.normalize_observations", "learner.optimizer.kind",
+    "env.kwargs", "env.pixels", "model.encoder", "model.heads", "model.separate_value", "model.normalize_observations",
+    "learner.optimizer.kind", "learner.rnd.input", "learner.rnd.embedding_source", "learner.rnd.outputs",
 )  # fmt: skip
 """What the weights, the optimiser's state and the units of the metrics belong to, with all keys below."""
 

@@ -1,7 +1,7 @@
 """Whole games of a trained policy, their returns, and a video: for `rl-platform eval` and for evaluations in a run."""
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,17 +12,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
+from actors.rooms import Passages
 from configs.schema import Config
 from rl_platform.core.interfaces import StepResult, VectorEnv
 from rl_platform.core.seeding import derive_seed, derive_seeds
 from rl_platform.core.types import Episode
+from rl_platform.observability.exploration import write_rooms
 from rl_platform.observability.files import write_atomic
+from rl_platform.observability.rooms import room_report
 from rl_platform.observability.video import write_video
-from rl_platform.runtime import build
+from rl_platform.runtime import build_envs
 from rl_platform.runtime.checkpoint import State
 from rl_platform.runtime.errors import blaming
 from rl_platform.runtime.load import make_trained_policy, read_run
-from rl_platform.runtime.play import Games, mean_and_error, play
+from rl_platform.runtime.play import Games, Witness, mean_and_error, play
 
 _MAX_ENVS = 20
 _EMULATOR_FPS = 60.0
@@ -61,7 +64,20 @@ class Report:
             f"min {min(e.episode_return for e in self.episodes):g}, "
             f"max {max(e.episode_return for e in self.episodes):g}",
         ]
-        return "\n".join(lines + ([f"video: {self.video}"] if self.video else []))
+        return "\n".join([*lines, *_room_table(self.episodes), *([f"video: {self.video}"] if self.video else [])])
+
+
+def _room_table(episodes: tuple[Episode, ...]) -> list[str]:
+    """The rooms visited ever, and in each episode in the order of first visits; no lines where none are told."""
+    ever = {room for episode in episodes for room in episode.rooms}
+    if not ever:
+        return []
+    counts = [len(episode.rooms) for episode in episodes]
+    summary = f"rooms: {len(ever)} ever, {sum(counts) / len(counts):.2f} in an episode, at most {max(counts)}"
+    rows = [
+        f"{episode.episode_return:10g} {episode.length:8d}  {' '.join(map(str, episode.rooms))}" for episode in episodes
+    ]
+    return [summary, f"{'return':>10} {'length':>8}  rooms", *rows]
 
 
 def evaluate_run(path: Path, *, episodes: int, greedy: bool, video: bool, seed: int | None = None) -> Report:
@@ -73,23 +89,42 @@ def evaluate_run(path: Path, *, episodes: int, greedy: bool, video: bool, seed: 
     plan = Plan(episodes, greedy, config.run.seed if seed is None else seed)
     name = f"{checkpoint.name}-{'greedy' if greedy else 'sampled'}"
     video_path = folder / f"{name}.mp4" if video else None
-    played = play_games(config, state, plan, video_path=video_path)
+    passages = Passages(min(episodes, _MAX_ENVS))
+
+    def watch_rooms(step: StepResult, kept: np.ndarray) -> None:
+        if step.room is not None:
+            passages.add(step, counted=kept)
+
+    played = play_games(config, state, plan, video_path=video_path, witness=watch_rooms)
+    _write_rooms(folder, name, config.env.id, passages, played)
     write_findings(folder / f"{name}.json", findings(checkpoint.name, plan, played))
     return Report(checkpoint, greedy, played, *mean_and_error(played), video_path)
 
 
+def _write_rooms(folder: Path, name: str, game: str, passages: Passages, played: tuple[Episode, ...]) -> None:
+    """`<name>-rooms.json` and `.png`."""
+    taken = passages.take()
+    if not taken:
+        return
+    report = room_report(Counter({(passage.origin, passage.room): passage.times for passage in taken}))
+    report |= {"rooms_per_episode": [len(episode.rooms) for episode in played]}
+    write_rooms(folder, report, game, name=f"{name}-rooms")
+
+
 def play_games(config: Config, state: State, plan: Plan, *, video_path: Path | None = None,
-               given_up: Callable[[], bool] = lambda: False) -> tuple[Episode, ...]:  # fmt: skip
+               given_up: Callable[[], bool] = lambda: False,
+               witness: Witness = lambda step, kept: None) -> tuple[Episode, ...]:  # fmt: skip
     """Whole games with the weights of a learner's state; the first environment's first game is shown in the video.
 
     Args:
       given_up: asked after every step; GivenUpError is raised when it says so before the last game has ended.
+      witness: as for `Games`.
     """
     policy = make_trained_policy(config, state, seed=derive_seed(plan.seed, "eval policy"))
     seeds = derive_seeds(plan.seed, min(plan.episodes, _MAX_ENVS), "eval")
     with blaming(f"env.id {config.env.id}", ValueError):
-        env = build.make_env(config, seeds, render=video_path is not None)
-    games = Games(plan.episodes, env.num_envs)
+        env = build_envs.make_env(config, seeds, render=video_path is not None)
+    games = Games(plan.episodes, env.num_envs, witness)
     stream = takewhile(lambda _: not given_up(), games.watch(play(policy, env, greedy=plan.greedy)))
     with closing(env):
         if video_path is None:
@@ -103,12 +138,12 @@ def play_games(config: Config, state: State, plan: Plan, *, video_path: Path | N
 
 def _film(config: Config, env: VectorEnv, seeds: np.ndarray, stream: Iterator[tuple[np.ndarray, StepResult]],
           path: Path) -> None:  # fmt: skip
-    pictures = _pictures(stream, build.make_screen(config, env, seeds))
+    pictures = _pictures(stream, build_envs.make_screen(config, env, seeds))
     with blaming(f"--video of {config.env.id}", DependencyNotInstalled):
         write_video(path, pictures, _EMULATOR_FPS / env.spec.frame_skip)
 
 
-def _pictures(stream: Iterator[tuple[np.ndarray, StepResult]], screen: build.Screen) -> Iterator[np.ndarray]:
+def _pictures(stream: Iterator[tuple[np.ndarray, StepResult]], screen: build_envs.Screen) -> Iterator[np.ndarray]:
     """The first environment's first game; the other games go on unseen."""
     showing = True
     for action, step in stream:
@@ -129,6 +164,7 @@ def findings(state_name: str, plan: Plan, played: tuple[Episode, ...]) -> dict[s
         "standard_error": standard_error if len(played) > 1 else None,
         "returns": [episode.episode_return for episode in played],
         "lengths": [episode.length for episode in played],
+        **({"rooms": [list(episode.rooms) for episode in played]} if any(episode.rooms for episode in played) else {}),
     }
 
 

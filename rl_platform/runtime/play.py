@@ -1,12 +1,15 @@
 """Playing whole games with a fixed policy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from actors.episodes import EpisodeStatistics
 from rl_platform.core.interfaces import Policy, StepResult, VectorEnv
 from rl_platform.core.types import Episode
+
+Witness = Callable[[StepResult, np.ndarray], None]
+"""Takes a step, and in which environments [N] it belongs to a game that is kept."""
 
 
 def play(policy: Policy, env: VectorEnv, *, greedy: bool) -> Iterator[tuple[np.ndarray, StepResult]]:
@@ -26,9 +29,13 @@ class Games:
     """Keeps the first games of each environment, `episodes` in all.
 
     How many an environment plays is decided beforehand: taking the first games to finish would favour the short ones.
+
+    Args:
+      witness: told of every step.
     """
 
-    def __init__(self, episodes: int, num_envs: int):
+    def __init__(self, episodes: int, num_envs: int, witness: Witness = lambda step, kept: None):
+        self._witness = witness
         self._left = np.full(num_envs, episodes // num_envs)
         self._left[: episodes % num_envs] += 1
         self._statistics = EpisodeStatistics(num_envs, task=np.zeros(num_envs, np.int32))
@@ -37,6 +44,7 @@ class Games:
     def watch(self, stream: Iterator[tuple[np.ndarray, StepResult]]) -> Iterator[tuple[np.ndarray, StepResult]]:
         """Pass the stream on until the last game that counts has ended."""
         for action, step in stream:
+            self._witness(step, self._left > 0)
             for episode in self._statistics.add(step):
                 if self._left[episode.env]:
                     self.played.append(episode)

@@ -4,7 +4,7 @@ import torch
 
 from configs.schema import Config
 from rl_platform.core.spec import EnvSpec
-from rl_platform.runtime import build
+from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.errors import InputError, blaming
 
 
@@ -23,7 +23,7 @@ def preflight(config: Config) -> EnvSpec:
 def environment_spec(config: Config) -> EnvSpec:
     """What the config's environment looks like; InputError, naming it, if it cannot be made here."""
     with blaming(f"env.id {config.env.id}", Exception):  # a constructor raises whatever its author liked
-        return build.env_spec(config)
+        return build_envs.env_spec(config)
 
 
 def _check_actions(config: Config, spec: EnvSpec) -> None:

@@ -11,6 +11,7 @@ from configs.schema import Config
 from rl_platform.core.types import RolloutInfo, ShardStatus, UpdateInfo
 from rl_platform.observability.curve import write_curve
 from rl_platform.observability.evaluations import Evaluation
+from rl_platform.observability.exploration import write_exploration
 from rl_platform.observability.metrics import RunStatistics
 from rl_platform.observability.progress import Progress
 from rl_platform.observability.progress_view import Budget
@@ -36,6 +37,7 @@ class Run:
         self._config, self.directory = config, directory
         self._lock = threading.RLock()
         self._statistics = RunStatistics(frame_skip=frame_skip)
+        self._frame_skip = frame_skip
         self._env_steps = 0
         self._collected = 0
         self._env_steps_lost = 0
@@ -206,6 +208,8 @@ class Run:
             summary = self._statistics.summary(status)
         path = self._save(state, state["run"]["env_steps"])
         self._writers.write_summary(summary)
+        if status == "running":
+            self._write_exploration()
         return path
 
     def _save(self, state: State, env_steps: int) -> Path | None:
@@ -228,9 +232,18 @@ class Run:
         self._writers.write_summary(summary)
         self._writers.close()
         self._progress.close()
+        self._write_exploration()
         self._draw_curve()
         close_log(self._log_handlers)
         return summary
+
+    def _write_exploration(self) -> None:
+        with self._lock:
+            report, clips = self._statistics.rooms.report(), self._statistics.rooms.take_clips()
+        try:
+            write_exploration(self.directory, report, clips, game=self._config.env.id, frame_skip=self._frame_skip)
+        except OSError as error:
+            log.error("exploration/ not written whole (%s)", error)
 
     def _draw_curve(self) -> None:
         if self._began is None:

@@ -9,6 +9,7 @@ from configs.loader import load_config
 
 CARTPOLE = "env: {backend: gymnasium, id: CartPole-v1}\nmodel: {encoder: {kind: mlp}}\n"
 PONG = "env: {backend: ale, id: pong}\n"
+MINIGRID = "env: {backend: minigrid, id: MiniGrid-FourRooms-v0}\n"
 
 BAD_SETTINGS = {
     "learner: {batch_colums: 32}": ["learner.batch_colums: unknown key", "did you mean 'batch_columns'"],
@@ -84,11 +85,43 @@ BAD_SETTINGS = {
     "model: {encoder: {kind: mlp, hidden: [0]}}": ["model.encoder.hidden.0: must be", "at least 1"],
     "env: {id: pogn}": ["env.id: unknown Atari game 'pogn'", "'pong'"],
     "env: {id: 3}": ["env.id: must be text"],
-    "env: {backend: atari}": ["env.backend: must be ale | gymnasium, not 'atari'"],
+    "env: {backend: atari}": ["env.backend: must be ale | gymnasium | minigrid | mario, not 'atari'"],
     "env: {frame_skip: 0}": ["env.frame_skip", "at least 1, at most 100 (emulator frames), not 0"],
     "env: {backend: gymnasium, id: CartPol-v1}": ["env.id: unknown gymnasium environment", "'CartPole-v1'"],
     "env: {backend: gymnasium, id: 'os:CartPole-v1'}": ["env.id: ", "names a module"],
     "env: {backend: gymnasium, id: ALE/Pong-v5}": ["env.id: ", "set env.backend to ale"],
+    "env: {backend: gymnasium, id: MiniGrid-FourRooms-v0}": ["env.id: ", "set env.backend to minigrid"],
+    "env: {backend: gymnasium, id: SuperMarioBros-v0}": ["env.id: ", "set env.backend to mario"],
+    "env: {backend: gymnasium, id: CartPole-v1, pixels: {image_size: 35}}": ["env.pixels.image_size", "at least 36"],
+    "{env: {backend: gymnasium, id: CartPole-v1, pixels: {}}, model: {encoder: {kind: mlp}}}": [
+        "model.encoder.kind mlp does not fit env.pixels",
+        "set model.encoder.kind to nature_cnn",
+    ],
+    "env: {backend: minigrid, id: MiniGrid-MultiRoom-N5-v0}": [
+        "env.id: unknown MiniGrid",
+        "'MiniGrid-MultiRoom-N6-v0'",
+    ],
+    "env: {backend: minigrid, id: MiniGrid-FourRooms-v0}": ["model.encoder.kind nature_cnn", "to grid_cnn"],
+    "env: {backend: minigrid, id: MiniGrid-FourRooms-v0, level_seed: -1}": ["env.level_seed", "at least 0"],
+    "env: {backend: minigrid, id: MiniGrid-FourRooms-v0, engine: envpool, level_seed: 1}": [
+        "level_seed is for engine python",
+        "set engine to python",
+    ],
+    "env: {backend: minigrid, id: MiniGrid-FourRooms-v0, threads: 2}": ["threads is for engine envpool"],
+    MINIGRID + "model: {encoder: {kind: grid_cnn, categories: [10, 6, 3, 4]}}": [
+        "model.encoder.categories [10, 6, 3, 4] are fewer",
+        "set them to [11, 6, 3, 4]",
+    ],
+    MINIGRID + "model: {encoder: {kind: grid_cnn, categories: [11, 6, 3]}}": [
+        "model.encoder.categories [11, 6, 3] are fewer",
+    ],
+    "env: {backend: mario, id: SuperMarioBros-9-1-v0}": [
+        "env.id: unknown Mario game",
+        "the nearest is 'SuperMarioBros-",
+    ],
+    "{env: {backend: mario, id: SuperMarioBros-v0}, model: {encoder: {kind: mlp}}}": [
+        "model.encoder.kind mlp does not fit env.backend mario",
+    ],
     "env: {backend: gymnasium, id: CartPole-v1, kwargs: {a: [1]}}": ["env.kwargs.a: must be a number, text"],
     "env: {backend: gymnasium, id: CartPole-v1, kwargs: {id: x}}": ["env.kwargs: id"],
     "{run: {seed: -1}, actors: {count: 0}}": ["run.seed", "(and 1 more)"],
@@ -130,7 +163,7 @@ BAD_FILES = {
     "a: 1\n---\nb: 1": ["document"],
     "run: \x07": ["not YAML"],
     "": ["env: is missing"],
-    "env: {id: pong}": ["env.backend: is missing; give ale | gymnasium"],
+    "env: {id: pong}": ["env.backend: is missing; give ale | gymnasium | minigrid"],
     "env: {backend: ale}": ["env.id: is missing"],
     "extends: 3": ["extends: must be a path"],
     "extends: [nope]": ["extends: 'nope' is neither a file nor a shipped configuration"],

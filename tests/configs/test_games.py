@@ -6,7 +6,7 @@ import ale_py.roms
 import pytest
 from ale_py.registration import rom_id_to_name
 
-from configs.games import atari_game, gymnasium_id
+from configs.games import atari_game, gymnasium_id, mario_id, minigrid_id
 
 MULTIPLAYER = {"combat", "joust", "maze_craze", "warlords"}
 GAMES = sorted(set(ale_py.roms.get_all_rom_ids()) - MULTIPLAYER)
@@ -56,6 +56,34 @@ def test_ids_of_minatar_are_known_where_it_is_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "minatar.gym", None)
     with pytest.raises(ValueError, match=r"is not installed here; pip install 'rl-platform\[minatar\]'"):
         gymnasium_id("MinAtar/Breakout-v1")
+
+
+def test_ids_of_minigrid_are_known_where_it_is_installed(monkeypatch):
+    pytest.importorskip("minigrid")
+    for env_id in ("MiniGrid-MultiRoom-N4-S5-v0", "MiniGrid-MultiRoom-N6-v0", "MiniGrid-KeyCorridorS3R3-v0"):
+        assert minigrid_id(env_id) == env_id
+    for unknown in ("MiniGrid-MultiRoom-N6-S5-v0", "minigrid-multiroom-n6-v0", "BabyAI-GoToRedBall-v0", ""):
+        with pytest.raises(ValueError, match=f"unknown MiniGrid environment '{unknown}'; the nearest is 'MiniGrid-"):
+            minigrid_id(unknown)
+    with pytest.raises(ValueError, match="unknown MiniGrid environment"):
+        minigrid_id("MiniGrid-WFC-MazeSimple-v0")  # its images are missing from minigrid's wheel
+    monkeypatch.setitem(sys.modules, "minigrid", None)
+    with pytest.raises(
+        ValueError, match=r"^'MiniGrid-MultiRoom-N6-v0' is not .* here; pip install 'rl-platform\[minigrid\]'"
+    ):
+        minigrid_id("MiniGrid-MultiRoom-N6-v0")
+
+
+def test_ids_of_mario_are_known_where_it_is_installed(monkeypatch):
+    pytest.importorskip("gym_super_mario_bros")
+    for env_id in ("SuperMarioBros-v0", "SuperMarioBros-v3", "SuperMarioBros-8-4-v1", "SuperMarioBros2-v1"):
+        assert mario_id(env_id) == env_id
+    with pytest.raises(ValueError, match="unknown Mario game 'SuperMarioBros2-v2'; the nearest is 'SuperMarioBros"):
+        mario_id("SuperMarioBros2-v2")
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.delitem(sys.modules, "gym_super_mario_bros")
+    with pytest.raises(ValueError, match=r"is not installed here; pip install 'rl-platform\[mario\]'"):
+        mario_id("SuperMarioBros-v0")
 
 
 def test_gymnasium_ids():

@@ -25,22 +25,31 @@ def record(env: VectorEnv, network: ActorCritic, *, unroll_length: int, num_batc
     worker = RolloutWorker(env, policy, unroll_length=unroll_length, num_params=distribution.num_params, num_values=1,
                            actor=0, incarnation=0, task=np.zeros(env.num_envs, np.int32))  # fmt: skip
     weights = Weights(0, FlatParameters(network).numpy())
-    return [_as_batch(worker.collect(weights)[0].steps) for _ in range(num_batches)]
+    return [_as_batch(worker.collect(weights)[0].steps, sequence) for sequence in range(num_batches)]
 
 
-def _as_batch(steps: Trajectory) -> Batch:
+def _as_batch(steps: Trajectory, sequence: int) -> Batch:
     arrays = {name: array if name in PER_COLUMN else array.swapaxes(0, 1) for name, array in steps._asdict().items()}
     columns = Trajectory(**{name: array.copy() for name, array in arrays.items()})
     count = len(columns.valid)
-    return Batch(columns, np.zeros(count, np.int64), np.ones(count, bool), int(columns.valid.sum()), 1,
-                 np.ones(count, np.int32), {})  # fmt: skip
+    return Batch(
+        columns,
+        weight_version=np.zeros(count, np.int64),
+        origin=np.stack(np.broadcast_arrays(0, 0, sequence, np.arange(count)), axis=1),
+        online=np.ones(count, bool),
+        env_steps=int(columns.valid.sum()),
+        columns_dropped=1,
+        uses=np.ones(count, np.int32),
+        metrics={},
+    )
 
 
 def part(batch: Batch, columns: slice) -> Batch:
     """Some columns of a batch, and their env steps."""
     steps = Trajectory(*(array[columns] for array in batch.steps))
-    return batch._replace(steps=steps, weight_version=batch.weight_version[columns], online=batch.online[columns],
-                          uses=batch.uses[columns], env_steps=int(steps.valid.sum()))  # fmt: skip
+    return batch._replace(steps=steps, weight_version=batch.weight_version[columns], origin=batch.origin[columns],
+                          online=batch.online[columns], uses=batch.uses[columns],
+                          env_steps=int(steps.valid.sum()))  # fmt: skip
 
 
 def half_replayed(batch: Batch) -> Batch:
@@ -64,6 +73,7 @@ def joined(parts: Parts) -> Batch:
     return present[0]._replace(
         steps=steps,
         weight_version=np.concatenate([batch.weight_version for batch in present]),
+        origin=np.concatenate([batch.origin for batch in present]),
         online=np.concatenate([batch.online for batch in present]),
         uses=np.concatenate([batch.uses for batch in present]),
         env_steps=sum(batch.env_steps for batch in present),

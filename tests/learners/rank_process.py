@@ -16,6 +16,7 @@ from rl_platform.core.distributions import distribution_of
 from rl_platform.core.schedule import Schedule
 from rl_platform.core.spec import ActionSpec, EnvSpec
 from rl_platform.core.types import Batch, UpdateInfo
+from tests.learners.exploration.small_rnd import rnd_of
 from tests.learners.rank_batches import Parts
 
 CARTPOLE = EnvSpec("CartPole-v1", (4,), "float32", ActionSpec("categorical", 2))
@@ -51,12 +52,14 @@ class Trained(NamedTuple):
 
 
 def make_learner(case: Case = CASE, ranks: Ranks = ONE_RANK) -> Learner:
+    settings = LearnerSettings(reduction=case.reduction, normalize_advantages=case.normalize_advantages,
+                               **case.settings)  # fmt: skip
     network = build_actor_critic(case.spec, encoder=case.encoder, normalize_observations=case.normalize_observations,
-                                 seed=1)  # fmt: skip
+                                 num_value_heads=1 if settings.rnd is None else 2, seed=1)  # fmt: skip
     return Learner(
         network.to(case.dtype),
         distribution_of(case.spec.action),
-        LearnerSettings(reduction=case.reduction, normalize_advantages=case.normalize_advantages, **case.settings),
+        settings,
         optimizer=rmsprop(),
         learning_rate=Schedule(case.learning_rate),
         entropy_weight=Schedule(0.01),
@@ -64,6 +67,7 @@ def make_learner(case: Case = CASE, ranks: Ranks = ONE_RANK) -> Learner:
         frame_stack=case.spec.frame_stack,
         precision=torch.float32,
         ranks=ranks,
+        rnd=None if settings.rnd is None else rnd_of(case.spec, settings.rnd, dtype=case.dtype, ranks=ranks),
     )
 
 

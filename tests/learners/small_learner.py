@@ -64,8 +64,16 @@ def batch(spec: EnvSpec = VECTORS, seed: int = 0, **replaced: np.ndarray) -> Bat
     )._replace(**replaced)
     for array in steps:
         array.flags.writeable = False
-    return Batch(steps, np.zeros(COLUMNS, np.int64), np.ones(COLUMNS, bool), STEPS * COLUMNS, 3,
-                 np.ones(COLUMNS, np.int32), {})  # fmt: skip
+    return Batch(
+        steps,
+        weight_version=np.zeros(COLUMNS, np.int64),
+        origin=np.stack(np.broadcast_arrays(0, 0, seed, np.arange(COLUMNS)), axis=1),
+        online=np.ones(COLUMNS, bool),
+        env_steps=STEPS * COLUMNS,
+        columns_dropped=3,
+        uses=np.ones(COLUMNS, np.int32),
+        metrics={},
+    )
 
 
 def hard_batch(seed: int = 0, *, replayed: slice = slice(0)) -> Batch:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from learners.learner import Learner
 from learners.moments import RunningMoments, new_observations
@@ -25,7 +26,7 @@ def observed(seed: int, *, mean: float = 0.0, std: float = 1.0) -> Batch:
 def moments_of(batches: list[Batch]) -> RunningMoments:
     moments = RunningMoments(SIZE)
     for made in batches:
-        moments.add(moments.sums(made))
+        moments.add(moments.sums(new_observations(made)))
     return moments
 
 
@@ -43,17 +44,18 @@ def test_new_observations_are_the_online_ones_that_actions_were_chosen_from():
     expected = [made.steps.observation[column, t] for column in range(1, COLUMNS, 2) for t in range(STEPS)
                 if made.steps.valid[column, t]]  # fmt: skip
     assert np.array_equal(new_observations(made), expected)
-    assert new_observations(made).dtype == np.float64
+    assert new_observations(made).dtype == torch.float64
 
 
 def test_ranks_that_add_up_their_sums_hold_the_same_as_one():
     shared, alone = (RunningMoments(SIZE) for _ in range(2))
     for seed in range(0, 10, 2):
         left, right = observed(seed, mean=5.0), observed(seed + 1, mean=5.0)
-        sums = shared.sums(left) + shared.sums(right)
+        sums = shared.sums(new_observations(left)) + shared.sums(new_observations(right))
         shared.add(sums)
         steps = type(left.steps)(*map(np.concatenate, zip(left.steps, right.steps, strict=True)))
-        alone.add(alone.sums(left._replace(steps=steps, online=np.concatenate([left.online, right.online]))))
+        both = left._replace(steps=steps, online=np.concatenate([left.online, right.online]))
+        alone.add(alone.sums(new_observations(both)))
     np.testing.assert_allclose(shared.mean, alone.mean, rtol=1e-13)
     np.testing.assert_allclose(shared.std, alone.std, rtol=1e-13)
 
@@ -63,11 +65,12 @@ def test_nothing_and_what_is_not_finite_change_nothing():
     assert moments.mean.tolist() == [0] * SIZE and moments.std.tolist() == [1] * SIZE
     moments.add(moments.sums(None))
     assert moments.std.tolist() == [1] * SIZE
-    moments.add(moments.sums(observed(0)))
+    moments.add(moments.sums(new_observations(observed(0))))
     before = moments.state_dict()
     poisoned = observed(1)
     observation = changed(poisoned.steps.observation, math.nan, at=(1, 0))
-    moments.add(moments.sums(poisoned._replace(steps=poisoned.steps._replace(observation=observation))))
+    poisoned = poisoned._replace(steps=poisoned.steps._replace(observation=observation))
+    moments.add(moments.sums(new_observations(poisoned)))
     moments.add(moments.sums(None))
     assert same(moments.state_dict(), before)
 
@@ -81,7 +84,7 @@ def test_state_round_trips_and_is_a_copy():
     state = first.state_dict()
     second.load_state_dict(state)
     for moments in (first, second):
-        moments.add(moments.sums(observed(1)))
+        moments.add(moments.sums(new_observations(observed(1))))
     assert same(first.state_dict(), second.state_dict())
     assert not same(first.state_dict(), state)
     with pytest.raises(AssertionError):

@@ -9,7 +9,7 @@ import torch
 from configs.loader import load_config
 from models.features import Projection, trunk_activations
 from rl_platform.core.types import PER_COLUMN, Trajectory
-from rl_platform.runtime import build
+from rl_platform.runtime import build, build_envs
 
 SMALL = ["--actors.count=1", "--actors.envs_per_actor=8", "--actors.unroll_length=20"]
 
@@ -17,7 +17,7 @@ SMALL = ["--actors.count=1", "--actors.envs_per_actor=8", "--actors.unroll_lengt
 def collected(name: str, *overrides: str):
     """What compares features in a config's shard, with a real unroll, columns first, and the weights that played it."""
     config = load_config(name, [*SMALL, *overrides])
-    spec = build.env_spec(config)
+    spec = build_envs.env_spec(config)
     weights = build.make_learner(config, spec).weights()
     worker = build.make_worker(config, 0, 0)
     steps = worker.collect(weights)[0].steps

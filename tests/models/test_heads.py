@@ -8,6 +8,7 @@ from models.build import build_actor_critic
 from models.heads import GaussianHead, policy_head
 from rl_platform.core.distributions import LOG_STD_RANGE, distribution_of
 from rl_platform.core.spec import ActionSpec, EnvSpec
+from tests.models.networks import count
 
 ENCODER = {"kind": "mlp", "hidden": (8, 8)}
 IMAGES = {"kind": "nature_cnn", "embedding": 16}
@@ -19,10 +20,6 @@ def outputs(model: ActorCritic, scale: float = 1.0):
     """Of 3 times and 2 columns of noise."""
     observation = scale * torch.randn(3, 2, 5, generator=torch.Generator().manual_seed(0))
     return model(observation, torch.zeros(3, 2, dtype=torch.bool), torch.zeros(2, 0))
-
-
-def size(module: torch.nn.Module) -> int:
-    return sum(map(torch.numel, module.parameters()))
 
 
 def test_gaussian_parameters_are_means_of_the_embedding_and_log_deviations_of_nothing():
@@ -83,9 +80,9 @@ def test_parameter_counts():
     """5·8+8, 8·8+8; a mean 8·3+3 and 3 deviations; a value 8+1; the encoder once or twice."""
     shared = build_actor_critic(CONTINUOUS, encoder=ENCODER, seed=0)
     apart = build_actor_critic(CONTINUOUS, encoder=ENCODER, separate_value=True, num_value_heads=2, seed=0)
-    assert size(shared) == (48 + 72) + (27 + 3) + 9
-    assert size(apart) == 2 * (48 + 72) + (27 + 3) + 2 * 9
-    assert size(build_actor_critic(DISCRETE, encoder=ENCODER, separate_value=True, seed=0)) == 2 * (48 + 72) + 27 + 9
+    assert count(shared) == (48 + 72) + (27 + 3) + 9
+    assert count(apart) == 2 * (48 + 72) + (27 + 3) + 2 * 9
+    assert count(build_actor_critic(DISCRETE, encoder=ENCODER, separate_value=True, seed=0)) == 2 * (48 + 72) + 27 + 9
 
 
 @pytest.mark.parametrize("spec", [CONTINUOUS, DISCRETE])
@@ -117,4 +114,4 @@ def test_any_encoder_may_be_doubled():
         torch.zeros(2, 3, 4, 36, 36, dtype=torch.uint8), torch.zeros(2, 3, dtype=torch.bool), torch.zeros(3, 0)
     )
     assert [tuple(tensor.shape) for tensor in output] == [(2, 3, 4), (2, 3, 1), (2, 3, 16), (3, 0)]
-    assert size(model.encoder) == size(model.value_encoder)
+    assert count(model.encoder) == count(model.value_encoder)

@@ -112,7 +112,10 @@ def test_every_dependency_can_be_imported(tmp_path):
     modules = (
         "ray.rllib ray.tune torch gymnasium ale_py procgen numpy pyarrow tensorboard pydantic yaml rich safetensors"
     )
-    code = "; ".join(f"import {name}" for name in [*modules.split(), "av", "matplotlib.pyplot"])
+    code = "; ".join(
+        f"import {name}"
+        for name in [*modules.split(), "av", "matplotlib.pyplot", "PIL", "minigrid", "gym_super_mario_bros"]
+    )
     checked(sys.executable, "-W", "ignore", "-c", code, cwd=tmp_path)
 
 

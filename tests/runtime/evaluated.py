@@ -8,7 +8,7 @@ from pathlib import Path
 from configs.explain import to_yaml
 from configs.loader import load_config
 from configs.schema import Config
-from rl_platform.runtime import build
+from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.checkpoint import State
 from rl_platform.runtime.evaluations import Evaluations
 from rl_platform.runtime.evaluators import InPlaceEvaluator
@@ -41,7 +41,7 @@ class Learner:
         self.config, self.bias, self.env_steps, self.asked_at = config, bias, 0, []
 
     def state(self) -> State:
-        network = build.make_network(self.config, build.env_spec(self.config))
+        network = build.make_network(self.config, build_envs.env_spec(self.config))
         model = {name: parameter.numpy(force=True).copy() for name, parameter in network.named_parameters()}
         model["policy.weight"][:] = 0.0
         model["policy.bias"][0] = self.bias

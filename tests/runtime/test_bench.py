@@ -88,13 +88,13 @@ import sys
 from pathlib import Path
 
 from configs.loader import load_config
-from rl_platform.runtime import build
+from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.bench import probe
 from rl_platform.runtime.bench.cpu import CpuWatch
 
 folder = Path(sys.argv[1])
 config = load_config("atari/pong_impala", sys.argv[2:])
-spec = build.env_spec(config)
+spec = build_envs.env_spec(config)
 learner, worker = build.make_learner(config, spec), probe.make_worker(folder, config, 0, 0)
 before = CpuWatch().look()[os.getpid()]
 stages_before = probe.stages_of(folder, os.getpid(), before)

@@ -7,7 +7,7 @@ import pytest
 from configs.errors import ConfigError
 from configs.loader import load_config
 from configs.schema import Config
-from rl_platform.runtime import build
+from rl_platform.runtime import build, build_envs
 from tests.replay.columns import unroll
 
 SHARES = ((1.0,), (0.5, 0.5), (0.75, 0.25), (0.625, 0.375), (0.25, 0.75), (0.5, 0.25, 0.25), (0.375, 0.5, 0.125))
@@ -44,7 +44,7 @@ def accepted(overrides: list[str], lag: int) -> Config | None:
 def test_an_accepted_config_never_waits_for_ever_and_overruns_nothing(seed):
     """A learner that is never behind: whenever no batch is ready, another unroll may be collected, and finds room."""
     config = smallest_accepted(random.Random(seed))
-    shard, throttle = build.make_shard(config, build.env_spec(config)), build.throttle(config)
+    shard, throttle = build.make_shard(config, build_envs.env_spec(config)), build.throttle(config)
     version = 0
     for number in range(60):
         status = shard.status()

@@ -5,7 +5,7 @@ import pytest
 
 import rl_platform
 from rl_platform.core.types import Weights
-from rl_platform.runtime import build
+from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.errors import InputError
 from rl_platform.runtime.load import make_trained_policy, read_run
 from tests.runtime.launched import INLINE, last_state, run
@@ -24,14 +24,14 @@ def observations(count: int) -> np.ndarray:
 
 def learners_weights(directory) -> tuple[object, Weights]:
     config, state, _ = read_run(directory)
-    learner = build.make_learner(config, build.env_spec(config))
+    learner = build.make_learner(config, build_envs.env_spec(config))
     learner.load_state_dict(state)
     return config, learner.weights()
 
 
 def test_it_acts_with_the_weights_that_the_learner_had(trained):
     config, weights = learners_weights(trained)
-    expected = build.make_policy(config, build.env_spec(config), seed=0)
+    expected = build.make_policy(config, build_envs.env_spec(config), seed=0)
     expected.load(weights)
     policy = rl_platform.load_policy(trained)
     seen, state = observations(64), policy.initial_state(64)

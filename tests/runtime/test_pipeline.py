@@ -12,7 +12,7 @@ import ray
 
 from configs.loader import load_config
 from configs.schema import Config
-from rl_platform.runtime import build, pipeline
+from rl_platform.runtime import build, build_envs, pipeline
 from rl_platform.runtime.calls import Calls
 from rl_platform.runtime.lockstep import Lockstep
 from rl_platform.runtime.pipeline import LearnerError, Pipeline, ShardError, Stations
@@ -59,9 +59,9 @@ class Rig:
 
     def __init__(self, version: int = 0, answer_timeout_s: float = 60.0, config: Config = CONFIG):
         self.learner = LearnerActor.remote(Seat(0, 1, "gloo", 20.0), torch_threads=1)
-        make_learner = partial(build.make_learner, config, build.env_spec(config))
+        make_learner = partial(build.make_learner, config, build_envs.env_spec(config))
         ray.get(self.learner.begin.remote(make_learner, None, None, None))
-        self.shard = ReplayActor.remote(partial(build.make_shard, config, build.env_spec(config)))
+        self.shard = ReplayActor.remote(partial(build.make_shard, config, build_envs.env_spec(config)))
         ray.get(self.shard.status.remote())
         self.handles = [RolloutActor.remote(partial(build.make_worker, config, actor, 0), torch_threads=1)
                         for actor in range(2)]  # fmt: skip

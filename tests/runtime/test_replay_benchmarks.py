@@ -155,11 +155,12 @@ def test_the_study_compares_areas_on_the_seeds_that_both_kinds_have():
 
 
 def test_the_study_goes_on_where_it_was_cut_off_and_reports_what_is_done(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(replay_study.KINDS, "uniform", ("uniform", *SHORT_PONG))
-    unit = replay_study.Unit("uniform", 1)
-    replay_study.train(unit, tmp_path)
+    short = ("--replay.sources.1.min_fill=32", "--logging.every_s=0.2")
+    monkeypatch.setitem(replay_study.KINDS, "uniform", ("uniform", *short))
+    unit, size = replay_study.Unit("uniform", 1), ("minatar/breakout", 20_000)
+    replay_study.train(unit, tmp_path, *size)
     before = (unit.folder(tmp_path) / "metrics.jsonl").read_bytes()
-    replay_study.train(unit, tmp_path)  # done: nothing happens
+    replay_study.train(unit, tmp_path, *size)  # done: nothing happens
     assert (unit.folder(tmp_path) / "metrics.jsonl").read_bytes() == before
     steps, returns = replay_study.curve(unit.folder(tmp_path))
     assert len(steps) == len(returns) > 1 and np.isfinite(returns).all()

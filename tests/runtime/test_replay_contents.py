@@ -14,7 +14,7 @@ from replay.shard import ReplayShard
 from replay.source import ReplaySource
 from replay.sources import uniform
 from rl_platform.core.types import Trajectory, Unroll
-from rl_platform.runtime import build
+from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from rl_platform.runtime.errors import InputError
 from rl_platform.runtime.replay_states import restore, segment_files
@@ -80,7 +80,7 @@ CONFIG = load_config("classic/cartpole_impala", [*SMALL, *INLINE, *KEPT, "--run.
 
 def recorded(num_unrolls: int) -> list[Unroll]:
     """Unrolls of a worker whose weights do not change, in memory of their own."""
-    worker, weights = build.make_worker(CONFIG, 0, 0), build.make_learner(CONFIG, build.env_spec(CONFIG)).weights()
+    worker, weights = build.make_worker(CONFIG, 0, 0), build.make_learner(CONFIG, build_envs.env_spec(CONFIG)).weights()
     unrolls = [owned(worker.collect(weights)[0]) for _ in range(num_unrolls)]
     worker.close()
     return unrolls
@@ -103,7 +103,7 @@ def learn(shard: ReplayShard, learner: Learner, unrolls: list[Unroll]) -> None:
 
 def test_interrupted_and_resumed_learns_from_the_same_unrolls_the_same_to_the_last_bit(tmp_path):
     """What a resumed run does not have is the games under way: here the unrolls after them are given."""
-    spec, unrolls = build.env_spec(CONFIG), recorded(20)
+    spec, unrolls = build_envs.env_spec(CONFIG), recorded(20)
     shard, learner = build.make_shard(CONFIG, spec), build.make_learner(CONFIG, spec)
     contents = build.make_contents(CONFIG, tmp_path)
     learn(shard, learner, unrolls[:10])

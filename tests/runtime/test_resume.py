@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from configs.loader import load_config
@@ -28,6 +29,17 @@ def test_resume_goes_on_where_the_run_ended(tmp_path):
     steps = [json.loads(line)["env_steps"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
     assert f"resuming from {tmp_path / 'checkpoints' / str(first['env_steps'])}" in (tmp_path / "log.txt").read_text()
+
+
+def test_bonuses_go_on_from_their_moments_and_networks(tmp_path):
+    bonuses = ("--learner.rnd={init_updates: 2}",)
+    run(tmp_path, *INLINE, *bonuses, "--run.total_env_steps=1600")
+    before = last_state(tmp_path)["rnd"]
+    run(tmp_path, *INLINE, *bonuses, "--run.total_env_steps=3200", resume=True)
+    after = last_state(tmp_path)["rnd"]
+    assert after["moments"]["count"] > 1.9 * before["moments"]["count"]
+    for name, array in before["target"].items():
+        np.testing.assert_array_equal(after["target"][name], array)
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
@@ -64,6 +76,8 @@ def test_a_second_process_is_refused_and_the_first_goes_on_unharmed(tmp_path):
     [
         ("--env.id=Acrobot-v1", ["env.id is 'Acrobot-v1'", "was trained with 'CartPole-v1'"]),
         ("--model.encoder.hidden=[32]", ["model.encoder.hidden is [32]", "was trained with [64, 64]"]),
+        ("--model.heads=mlp", ["model.heads is 'mlp'", "was trained with 'linear'"]),
+        ("--learner.rnd={outputs: 64}", ["learner.rnd.", "was trained with null"]),
         ("--learner.optimizer.kind=rmsprop", ["learner.optimizer.kind is 'rmsprop'", "was trained with 'adam'"]),
     ],
 )

@@ -11,7 +11,7 @@ from rl_platform.core.precision import resolve_precision
 from rl_platform.core.seeding import derive_seed, derive_seeds
 from rl_platform.core.spec import EnvSpec
 from rl_platform.core.types import Batch, Trajectory, Unroll
-from rl_platform.runtime import build
+from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.bench.plain import Workload
 from rl_platform.runtime.errors import InputError
 
@@ -23,6 +23,10 @@ def check_comparable(config: Config) -> None:
     if config.env.backend != "ale" or config.model.encoder.kind != "nature_cnn":
         raise InputError("bench compares with plain Atari stages: choose a config with env.backend ale and "
                          "model.encoder.kind nature_cnn, such as atari/pong_impala")  # fmt: skip
+    model = config.model
+    if model.encoder.hidden or model.heads != "linear" or config.learner.rnd is not None:
+        raise InputError("bench's plain stages are the Nature CNN with linear heads and no bonuses: leave "
+                         "model.encoder.hidden, model.heads and learner.rnd out")  # fmt: skip
     shape = (config.env.frame_stack, config.env.image_size, config.env.image_size)
     if shape != _PLAIN_SHAPE:
         raise InputError(f"bench's plain stages see four frames of 84 × 84, not {shape}: leave env.frame_stack at 4 "
@@ -60,7 +64,7 @@ def env_seeds(config: Config) -> np.ndarray:
 
 def env(config: Config) -> VectorEnv:
     """Our vector environment, started."""
-    env = build.make_env(config, env_seeds(config))
+    env = build_envs.make_env(config, env_seeds(config))
     env.reset()
     return env
 

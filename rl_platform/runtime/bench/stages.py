@@ -13,7 +13,7 @@ import torch
 from configs.schema import Config
 from rl_platform.core.allocator import keep_freed_memory
 from rl_platform.core.spec import EnvSpec
-from rl_platform.runtime import build
+from rl_platform.runtime import build_envs
 from rl_platform.runtime.bench import ours, plain
 from rl_platform.runtime.bench.apart import meanwhile, run_apart
 from rl_platform.runtime.errors import InputError
@@ -71,7 +71,7 @@ def _measure_beside_another(config: Config, stage: Stage, seconds: float) -> Sta
 
 def _companion(config: Config, stage: Stage) -> Callable[[], object]:
     torch.set_num_threads(1)
-    return _plain(config, build.env_spec(config), stage)
+    return _plain(config, build_envs.env_spec(config), stage)
 
 
 def measure_stage(config: Config, stage: Stage, *, seconds: float, clock: Clock = time.perf_counter) -> StageCost:
@@ -79,7 +79,7 @@ def measure_stage(config: Config, stage: Stage, *, seconds: float, clock: Clock 
     torch.set_num_threads(1)
     if stage == "update":
         keep_freed_memory()  # as the learner's process does
-    spec = build.env_spec(config)
+    spec = build_envs.env_spec(config)
     work = ours.workload(config, spec)
     pair = Pair(_ours(config, spec, stage), _plain(config, spec, stage), _env_steps(work, stage))
     return alternate(pair, seconds=seconds, clock=clock)

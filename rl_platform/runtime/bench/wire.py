@@ -7,7 +7,7 @@ import numpy as np
 
 from configs.schema import Config
 from rl_platform.core.spec import EnvSpec
-from rl_platform.runtime import build
+from rl_platform.runtime import build_envs
 from rl_platform.runtime.bench.ours import recorded
 
 _ALIGNMENT = 64
@@ -27,7 +27,7 @@ class Wire(NamedTuple):
 
 def measure_wire(config: Config) -> Wire:
     """From a real unroll and a real batch of the config's environments."""
-    spec = build.env_spec(config)
+    spec = build_envs.env_spec(config)
     unroll, batch = recorded(config, spec)
     return Wire(
         rollout_to_replay=stored_bytes(unroll) / unroll.steps.valid.size,

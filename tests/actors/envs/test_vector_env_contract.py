@@ -1,34 +1,74 @@
 """What every VectorEnv promises, checked on each backend with random actions."""
 
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from actors.envs.ale import AleVectorEnv
+from actors.envs.ale_envpool import AleEnvpoolVectorEnv
+from actors.envs.ale_single import AleSingleVectorEnv
+from actors.envs.frame_stack import FrameStacked
 from actors.envs.gymnasium_env import GymnasiumVectorEnv
+from actors.envs.mario import MarioVectorEnv
+from actors.envs.minigrid import MiniGridVectorEnv
+from actors.envs.minigrid_pool import MiniGridPool
 from rl_platform.core.interfaces import StepResult, VectorEnv
 from rl_platform.core.seeding import derive_seeds
 from rl_platform.core.spec import ActionSpec
 
 SEEDS = derive_seeds(1, 2, "env", 0, 0)
 OTHER_SEEDS = derive_seeds(1, 2, "env", 0, 1)  # the next incarnation of the same actor
+
+
+def cartpole_pixels(seeds: np.ndarray) -> FrameStacked:
+    kwargs = {"render_mode": "rgb_array"}
+    return FrameStacked(GymnasiumVectorEnv(env_id="CartPole-v1", seeds=seeds, kwargs=kwargs, image_size=84), 4)
+
+
+def mario(seeds: np.ndarray) -> FrameStacked:
+    settings = {"sticky_actions": 0.25, "frame_skip": 1, "max_episode_frames": 60}
+    return FrameStacked(MarioVectorEnv(env_id="SuperMarioBros-v0", seeds=seeds, **settings), 4)
+
+
 CASES = {
     "pong-truncated": partial(AleVectorEnv, game="pong", max_episode_frames=180),
     "breakout-life-loss": partial(AleVectorEnv, game="breakout", life_loss_terminates=True, sticky_actions=0.25),
+    "pong-single": partial(AleSingleVectorEnv, game="pong", max_episode_frames=180),
+    "envpool-pong-truncated": partial(AleEnvpoolVectorEnv, game="pong", max_episode_frames=180),
+    "envpool-montezuma": partial(
+        AleEnvpoolVectorEnv, game="montezuma_revenge", room_byte=3, max_episode_frames=180, sticky_actions=0.25
+    ),
     "cartpole": partial(GymnasiumVectorEnv, env_id="CartPole-v1"),
     "cartpole-truncated": partial(GymnasiumVectorEnv, env_id="CartPole-v1", max_episode_steps=15),
     "minatar": partial(GymnasiumVectorEnv, env_id="MinAtar/Breakout-v1", kwargs={"sticky_action_prob": 0.0}),
     "pendulum": partial(GymnasiumVectorEnv, env_id="Pendulum-v1"),
     "mujoco-hopper": partial(GymnasiumVectorEnv, env_id="Hopper-v5"),
     "mujoco-cheetah-truncated": partial(GymnasiumVectorEnv, env_id="HalfCheetah-v5", max_episode_steps=50),
+    "cartpole-pixels": cartpole_pixels,
+    "minigrid": partial(MiniGridVectorEnv, env_id="MiniGrid-MultiRoom-N6-v0"),
+    "minigrid-lava-truncated": partial(MiniGridVectorEnv, env_id="MiniGrid-LavaGapS7-v0", max_episode_steps=20),
+    "minigrid-pool": partial(MiniGridPool, env_id="MiniGrid-MultiRoom-N6-v0"),
+    "minigrid-pool-lava-truncated": partial(MiniGridPool, env_id="MiniGrid-LavaGapS7-v0", max_episode_steps=20),
+    "mario": mario,
 }
+NEEDS = {
+    "mujoco-": "mujoco",
+    "cartpole-pixels": "pygame",
+    "minigrid": "minigrid",
+    "minigrid-pool": "envpool",
+    "envpool-": "envpool",
+    "mario": "gym_super_mario_bros",
+}
+"""Packages of extras, by how the names of cases begin."""
 
 
 @pytest.fixture(params=CASES.keys())
 def make(request):
-    if request.param.startswith("mujoco"):
-        pytest.importorskip("mujoco")
+    for begin, package in NEEDS.items():
+        if request.param.startswith(begin) and find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
     return CASES[request.param]
 
 
@@ -99,9 +139,9 @@ def test_different_seeds_give_different_games(make):
     for seeds in (SEEDS, OTHER_SEEDS):
         env = make(seeds=seeds)
         env.reset()
-        # The same action everywhere, so that only seeds differ.
-        action = np.full((2, *env.spec.action.shape), env.spec.action.size - 1, env.spec.action.dtype)
-        observations.append(np.stack([env.step(action).observation for _ in range(40)], axis=1))
+        # The same actions everywhere, so that only seeds differ.
+        actions = random_actions(env.spec.action, 40, 1).repeat(2, axis=1)
+        observations.append(np.stack([env.step(action).observation for action in actions], axis=1))
         env.close()
     games = {game.tobytes() for game in np.concatenate(observations)}
     assert len(games) == 4

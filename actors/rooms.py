@@ -1,0 +1,97 @@
+"""What a rollout worker notes of the rooms that its players enter."""
+
+import numpy as np
+
+from rl_platform.core.interfaces import StepResult
+from rl_platform.core.spec import EnvSpec
+from rl_platform.core.types import START, Passage, RoomClip, RoomLog
+
+BEFORE_S, AFTER_S = 2.0, 1.0
+"""How much of what was seen before and after a first entry a clip shows."""
+_EMULATOR_FPS = 60.0
+
+
+class Passages:
+    """Counts how often the players of N environments went from one room to another."""
+
+    def __init__(self, num_envs: int):
+        self._room = np.full(num_envs, START, np.int64)
+        self._env_steps = 0
+        self._counts: dict[tuple[int, int], Passage] = {}
+
+    def add(self, step: StepResult, counted: np.ndarray | bool = True) -> np.ndarray:
+        """Count one step; returns the indices of the environments whose players entered a room, or began a game.
+
+        Args:
+          counted: [N] bool, where it counts.
+
+        What `reset()` showed is unknown: the first step tells the room in which the first game began.
+        """
+        origin = np.where(step.is_first, START, self._room)
+        entered = np.flatnonzero((origin != step.room) & counted)
+        for passage in zip(origin[entered].tolist(), step.room[entered].tolist(), strict=True):
+            before = self._counts.get(passage, Passage(*passage, 0, self._env_steps))
+            self._counts[passage] = before._replace(times=before.times + 1)
+        self._room = step.room.copy()
+        self._env_steps += int(step.valid.sum())
+        return entered
+
+    def take(self) -> tuple[Passage, ...]:
+        """The passages since the call before."""
+        passages, self._counts, self._env_steps = tuple(self._counts.values()), {}, 0
+        return passages
+
+
+class ClipRecorder:
+    """Keeps the newest frames of N environments, and cuts clips out of them; frames are [H, W] uint8."""
+
+    def __init__(self, spec: EnvSpec, num_envs: int):
+        steps_per_s = _EMULATOR_FPS / spec.frame_skip
+        before, self._after = round(BEFORE_S * steps_per_s), round(AFTER_S * steps_per_s)
+        self._frames = np.zeros((before + 1 + self._after, num_envs, *spec.observation_shape[1:]), np.uint8)
+        self._added = 0
+        self._begun: dict[int, tuple[int, int]] = {}  # room: when it was entered, and by whom
+
+    def add(self, frames: np.ndarray) -> None:
+        """Keep what the environments show [N, H, W]."""
+        self._frames[self._added % len(self._frames)] = frames
+        self._added += 1
+
+    def begin(self, room: int, env: int) -> None:
+        """The player of an environment entered the room in the newest frame."""
+        self._begun[room] = (self._added, env)
+
+    def take_finished(self) -> list[RoomClip]:
+        """The clips whose last frame has been seen."""
+        over = [room for room, (entered, _) in self._begun.items() if self._added == entered + self._after]
+        return [RoomClip(room, self._cut(self._begun.pop(room)[1])) for room in over]
+
+    def _cut(self, env: int) -> np.ndarray:
+        """All that is kept of an environment, oldest frame first."""
+        times = np.arange(max(0, self._added - len(self._frames)), self._added)
+        return self._frames[times % len(self._frames), env]
+
+
+class RoomWatch:
+    """The passages of each unroll, and a clip at this worker's first entry to each room."""
+
+    def __init__(self, spec: EnvSpec, num_envs: int):
+        self._passages = Passages(num_envs)
+        self._recorder = ClipRecorder(spec, num_envs)
+        self._known: set[int] = set()
+        self._clips: list[RoomClip] = []
+
+    def add(self, step: StepResult) -> None:
+        """Take in one step of every environment."""
+        self._recorder.add(step.observation[:, -1])
+        for env in self._passages.add(step).tolist():
+            room = int(step.room[env])
+            if room not in self._known:
+                self._known.add(room)
+                self._recorder.begin(room, env)
+        self._clips += self._recorder.take_finished()
+
+    def take(self) -> RoomLog:
+        """What happened since the call before."""
+        clips, self._clips = tuple(self._clips), []
+        return RoomLog(self._passages.take(), clips)

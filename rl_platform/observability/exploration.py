@@ -1,0 +1,76 @@
+"""The folder `exploration/` of a run: the rooms that were reached, clips of first entries, and the bonus over time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rl_platform.core.types import RoomClip
+from rl_platform.observability.files import to_json, write_atomic
+from rl_platform.observability.metrics_file import read_rows
+from rl_platform.observability.room_graph import write_room_graph
+from rl_platform.observability.video import write_video
+
+BONUS = "bonus_mean"
+"""The learner's metric for the mean bonus of a batch's steps."""
+_ENLARGED = 4
+_EMULATOR_FPS = 60.0
+
+
+def write_exploration(run_dir: Path, report: dict[str, Any] | None, clips: Sequence[RoomClip], *, game: str,
+                      frame_skip: int) -> None:  # fmt: skip
+    """Bring the folder up to date; a run without rooms and without a bonus has none.
+
+    Args:
+      report: `RoomStatistics.report()`.
+      clips: those that have come since the last call.
+    """
+    folder = run_dir / "exploration"
+    bonus = [row for row in _rows(run_dir) if row.get(BONUS) is not None]
+    if report is None and not bonus:
+        return
+    folder.mkdir(exist_ok=True)
+    if report is not None:
+        write_rooms(folder, report, game)
+        _write_clips(folder, clips, frame_skip)
+    if bonus:
+        _draw_bonus(bonus, folder / "bonus.png")
+
+
+def write_rooms(folder: Path, report: dict[str, Any], game: str, *, name: str = "rooms") -> None:
+    """`rooms.json` and `rooms.png` (or of another name) from `RoomStatistics.report()`."""
+    write_room_graph(report, game, folder / f"{name}.png")
+    write_atomic(folder / f"{name}.json", to_json(report, indent=1))
+
+
+def _write_clips(folder: Path, clips: Sequence[RoomClip], frame_skip: int) -> None:
+    """`room_<NN>.mp4` of each, in the game's speed; a room's first clip stays."""
+    for clip in clips:
+        path = folder / f"room_{clip.room:02d}.mp4"
+        if not path.exists():
+            write_video(path, map(_shown, clip.frames), _EMULATOR_FPS / frame_skip)
+
+
+def _rows(run_dir: Path) -> list[dict[str, Any]]:
+    path = run_dir / "metrics.jsonl"
+    return read_rows(path) if path.exists() else []
+
+
+def _draw_bonus(rows: list[dict[str, Any]], output: Path) -> None:
+    from matplotlib.figure import Figure  # half a second to import: only when a picture is drawn
+    from matplotlib.ticker import EngFormatter
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([row["env_steps"] for row in rows], [row[BONUS] for row in rows])
+    axes.set_xlabel("env steps")
+    axes.set_ylabel("mean bonus of a step")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.grid(alpha=0.3)
+    figure.savefig(output, dpi=110, format="png")
+
+
+def _shown(frame: np.ndarray) -> np.ndarray:
+    """[H, W] grey to [4H, 4W, 3]."""
+    return np.repeat(frame, _ENLARGED, axis=0).repeat(_ENLARGED, axis=1)[:, :, None].repeat(3, axis=2)

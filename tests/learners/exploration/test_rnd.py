@@ -1,0 +1,236 @@
+"""Random network distillation: bonuses, their order and scale, the predictor's loss, and what stays untouched."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from learners.exploration.rnd import CLIP
+from learners.losses.rnd import novelty, rnd_loss
+from rl_platform.core.types import Batch
+from tests.learners.exploration.small_rnd import OUTPUTS, Exploring, as_sample, reset_batch
+from tests.learners.small_learner import COLUMNS, IMAGES, STEPS, VECTORS, batch, hard_batch, plain
+
+PPO = {"estimator": "gae", "objective": "ppo", "epochs": 2, "minibatches": 2}
+ONE_STEP = {"epochs": 1, "minibatches": 1}
+OBJECTIVES = pytest.mark.parametrize("settings", [{}, PPO], ids=["vtrace", "ppo"])
+
+
+def bonuses(exploring: Exploring, made: Batch, update: int = 0) -> torch.Tensor:
+    sample, _ = exploring.rnd.prepare(as_sample(made), made, update=update)
+    return sample.bonuses.rewards
+
+
+def scale(state: dict[str, Any]) -> float:
+    """What bonuses are divided by."""
+    return float(np.sqrt(state["filter"]["squares"] / state["filter"]["count"])[0])
+
+
+def test_novelty_is_the_mean_squared_error_and_nothing_where_networks_agree():
+    one, other = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[1.0, 4.0], [0.0, 0.0]])
+    assert novelty(one, other).tolist() == [2.0, 0.0]
+
+
+def test_the_loss_is_a_sum_over_what_was_drawn_and_0_over_nothing():
+    predicted, target = torch.randn(5, 3, requires_grad=True), torch.randn(5, 3, requires_grad=True)
+    loss = rnd_loss(predicted, target)
+    assert (loss.sum.item(), loss.count) == (pytest.approx(np.square(
+        (predicted - target).detach().numpy()).mean(1).sum(), rel=1e-5), 5)  # fmt: skip
+    loss.sum.backward()
+    assert predicted.grad is not None and target.grad is None
+    nothing = rnd_loss(predicted[:0], target[:0])
+    assert (nothing.sum.item(), nothing.count.item()) == (0, 0)
+
+
+def test_bonuses_are_of_the_next_observation_under_the_moments_of_before_and_the_scale_of_after():
+    exploring, made = Exploring(), reset_batch()
+    state, networks = exploring.rnd.state_dict(), exploring.rnd
+    bonuses(exploring, reset_batch(seed=1))  # moments are no longer the prior
+    state = copy.deepcopy(exploring.rnd.state_dict())
+    std = np.sqrt(state["moments"]["squares"] / state["moments"]["count"])
+    inputs = (made.steps.observation[:, 1:] - state["moments"]["mean"]) / std
+    inputs = torch.from_numpy(inputs.clip(-CLIP, CLIP).astype(np.float32))
+    with torch.no_grad():
+        flat = inputs.flatten(0, 1)
+        raw = (networks.predictor(flat) - networks._target(flat)).square().mean(-1).view(COLUMNS, STEPS)
+    found = bonuses(exploring, made, update=1)
+    after = exploring.rnd.state_dict()
+    torch.testing.assert_close(found.T, raw / scale(after), rtol=1e-4, atol=1e-6)
+    assert after["moments"]["count"] == state["moments"]["count"] + COLUMNS * STEPS
+    assert (after["moments"]["mean"] != state["moments"]["mean"]).all()
+
+
+def test_what_lies_beyond_five_deviations_is_five():
+    exploring = Exploring()
+    for seed in range(5):
+        bonuses(exploring, batch(seed=seed), update=seed)
+    far = torch.tensor([[1e6, -1e6, 0.0]])
+    assert exploring.rnd._normalized(far)[0, :2].tolist() == [CLIP, -CLIP]
+
+
+@OBJECTIVES
+def test_the_bonus_of_a_fixed_reset_observation_fades(settings: dict[str, Any]):
+    """Otherwise dying would be rewarded for ever."""
+    exploring = Exploring(rnd={"update_proportion": 1.0}, **settings)
+    raw = []
+    for seed in range(200):
+        made = reset_batch(seed=seed)
+        exploring.learner.update(made)
+        reset = torch.ones(1, 3)
+        with torch.no_grad():
+            seen = exploring.rnd._normalized(reset)
+            raw.append(novelty(exploring.rnd.predictor(seen), exploring.rnd._target(seen)).item())
+    assert raw[-1] < 0.2 * raw[0]
+
+
+@OBJECTIVES
+def test_the_target_stays_and_the_predictor_learns(settings: dict[str, Any]):
+    exploring = Exploring(**settings)
+    before = copy.deepcopy(exploring.rnd.state_dict())
+    for seed in range(3):
+        exploring.learner.update(hard_batch(seed))
+    after = exploring.rnd.state_dict()
+    for name, array in before["target"].items():
+        np.testing.assert_array_equal(after["target"][name], array)
+    assert all((after["predictor"][name] != array).any() for name, array in before["predictor"].items())
+
+
+def test_published_weights_are_those_of_the_policy_alone():
+    exploring = Exploring()
+    assert len(exploring.learner.weights().vector) == sum(map(torch.numel, exploring.model.parameters()))
+    assert not any("predictor" in name for name in exploring.learner.state_dict()["model"])
+
+
+@OBJECTIVES
+@pytest.mark.parametrize("spec", [VECTORS, IMAGES], ids=["vectors", "frames"])
+@pytest.mark.parametrize("of_embedding", [False, True], ids=["observation", "embedding"])
+def test_what_is_shown_is_there_and_finite(settings: dict[str, Any], spec, of_embedding: bool):
+    exploring = Exploring(spec, of_embedding=of_embedding, **settings)
+    info = exploring.learner.update(reset_batch(spec))
+    shown = {"loss/rnd", "loss/intrinsic_value", "bonus_mean", "bonus_raw_mean", "bonus_scale", "reward_mean",
+             "episode_bonus_mean", "intrinsic_value_mean", "intrinsic_explained_variance"}  # fmt: skip
+    assert shown <= info.metrics.keys()
+    assert np.isfinite(list(info.metrics.values())).all()
+    assert info.metrics["loss/rnd"] > 0 and info.metrics["bonus_mean"] > 0
+
+
+@pytest.mark.parametrize("tau", [None, 0.5], ids=["online", "copy"])
+def test_the_predictors_loss_never_reaches_the_backbone(tau: float | None):
+    exploring = Exploring(of_embedding=True, tau=tau, rnd={"update_proportion": 1.0})
+    made = batch()
+    sample, _ = exploring.rnd.prepare(as_sample(made), made, update=0)
+    for parameter in exploring.model.parameters():
+        parameter.grad = None
+    for parameter in exploring.rnd.predictor.parameters():
+        parameter.grad = None
+    exploring.rnd.distill(sample).sum.backward()
+    assert all(parameter.grad is None for parameter in exploring.model.parameters())
+    assert all(parameter.grad.abs().sum() > 0 for parameter in exploring.rnd.predictor.parameters())
+
+
+@pytest.mark.parametrize(("every", "moves"), [(1, 4), (2, 2), (3, 1)])
+def test_the_encoders_copy_moves_after_every_so_many_epochs(every: int, moves: int):
+    exploring = Exploring(of_embedding=True, tau=0.25, every=every, **PPO)
+    expected = copy.deepcopy(exploring.model.encoder)
+    view = exploring.rnd._view
+    followed = []
+    follow = view.follow
+    view.follow = lambda: (follow(), followed.append(copy.deepcopy(exploring.model.encoder)))
+    for seed in range(2):
+        exploring.learner.update(batch(seed=seed))
+    for epoch, encoder in enumerate(followed, start=1):
+        if epoch % every == 0:
+            moves -= 1
+            for copied, online in zip(expected.parameters(), encoder.parameters(), strict=True):
+                copied.data.lerp_(online.data, 0.25)
+    assert moves == 0 and len(followed) == 4
+    for copied, present in zip(expected.parameters(), view._read.parameters(), strict=True):
+        torch.testing.assert_close(present, copied)
+
+
+def test_a_copy_moved_all_the_way_is_the_encoder():
+    exploring = Exploring(of_embedding=True, tau=1.0)
+    exploring.learner.update(batch())
+    for copied, online in zip(
+        exploring.rnd._view._read.parameters(), exploring.model.encoder.parameters(), strict=True
+    ):
+        assert torch.equal(copied, online)
+
+
+def test_until_the_warm_up_is_over_only_the_scale_of_inputs_is_learned():
+    exploring = Exploring(rnd={"init_updates": 2})
+    before = copy.deepcopy(exploring.learner.state_dict())
+    infos = [exploring.learner.update(batch(seed=seed)) for seed in range(2)]
+    after = exploring.learner.state_dict()
+    assert [(info.version, info.skipped) for info in infos] == [(1, False), (2, False)]
+    assert after["rnd"]["moments"]["count"] == pytest.approx(2 * STEPS * COLUMNS, abs=1e-3)
+    for name in ("model", "predictor"):
+        one, other = (state["model"] if name == "model" else state["rnd"]["predictor"] for state in (before, after))
+        assert all(np.array_equal(one[key], other[key]) for key in one)
+    assert exploring.learner.update(batch(seed=2)).metrics["loss/rnd"] > 0
+
+
+@pytest.mark.parametrize("tau", [None, 0.5], ids=["online", "copy"])
+@OBJECTIVES
+def test_a_restored_learner_goes_on_with_the_same_bytes(settings: dict[str, Any], tau: float | None):
+    first, second = (Exploring(of_embedding=True, tau=tau, **settings) for _ in range(2))
+    first.learner.update(batch(seed=0))
+    second.learner.load_state_dict(copy.deepcopy(first.learner.state_dict()))
+    # Streams begin anew after a restart: the environments do too, with the incarnation.
+    made = batch(seed=5)
+    assert plain(first.learner.update(made)) == plain(second.learner.update(made))
+    assert first.learner.weights().vector.tobytes() == second.learner.weights().vector.tobytes()
+
+
+@pytest.mark.parametrize("on_replayed", [False, True])
+def test_the_predictor_learns_from_online_columns_unless_told_otherwise(on_replayed: bool):
+    exploring = Exploring(rnd={"update_proportion": 1.0, "on_replayed": on_replayed})
+    made = batch()
+    online = np.arange(COLUMNS) < 2
+    made = made._replace(online=online)
+    sample, _ = exploring.rnd.prepare(as_sample(made), made, update=0)
+    assert exploring.rnd.distill(sample).count == STEPS * (COLUMNS if on_replayed else 2)
+    assert sample.bonuses.rewards.shape == (STEPS, COLUMNS)  # bonuses are for all
+    assert exploring.rnd.state_dict()["moments"]["count"] == pytest.approx(2 * STEPS, abs=1e-3)
+
+
+def test_the_draw_is_a_proportion_and_its_own_in_every_update():
+    exploring, made = Exploring(rnd={"update_proportion": 0.25}), batch()
+    counts = []
+    for update in range(200):
+        sample, _ = exploring.rnd.prepare(as_sample(made), made, update=update)
+        counts.append(exploring.rnd.distill(sample).count.item())
+    assert len(set(counts)) > 5
+    assert np.mean(counts) == pytest.approx(0.25 * STEPS * COLUMNS, rel=0.1)
+
+
+@pytest.mark.parametrize("weights", [(0.0, 1.0), (1.0, 0.0)])
+@OBJECTIVES
+def test_either_stream_can_be_left_out_of_the_advantage(settings: dict[str, Any], weights: tuple[float, float]):
+    extrinsic, intrinsic = weights
+    rnd, settings = {"extrinsic_weight": extrinsic, "intrinsic_weight": intrinsic}, settings | ONE_STEP
+    exploring, other = Exploring(rnd=rnd, **settings), Exploring(**settings)
+    made = reset_batch()
+    chosen, both = (each.learner.update(made).metrics for each in (exploring, other))
+    assert chosen["loss/policy"] != both["loss/policy"]
+    rewarded = made._replace(steps=made.steps._replace(reward=1 - made.steps.reward))
+    one, two = (Exploring(rnd=rnd, **settings).learner.update(each).metrics for each in (made, rewarded))
+    assert (one["loss/policy"] == two["loss/policy"]) == (extrinsic == 0)
+
+
+def test_judging_changes_nothing_and_agrees_with_the_bonuses_that_are_learned_from():
+    exploring, made = Exploring(), batch()
+    for seed in range(3):
+        exploring.learner.update(batch(seed=seed))
+    before = copy.deepcopy(exploring.learner.state_dict())
+    judged = exploring.rnd.judge(as_sample(made).steps.observation[1:])
+    after = exploring.learner.state_dict()
+    assert before["rnd"]["moments"]["count"] == after["rnd"]["moments"]["count"]
+    learned_from = bonuses(exploring, made) * scale(exploring.rnd.state_dict())
+    torch.testing.assert_close(judged * scale(before["rnd"]), learned_from)
+
+
+def test_outputs_are_as_wide_as_asked():
+    assert Exploring().rnd.predictor(torch.zeros(2, 3)).shape == (2, OUTPUTS)

@@ -1,0 +1,64 @@
+"""What the measurements of exploration find, on CartPole."""
+
+import pytest
+
+from benchmarks import exploration_table, rnd_async
+from benchmarks.exploration_table import Outcome, Trained
+from benchmarks.method_table import Row
+from configs.loader import load_config
+from rl_platform.runtime.train import train
+
+GOOD = Row("m", "rnd", 1.0, value=1.0, gradient_norm=1.0, rounding=1e-12, change=0.1)
+ROWS = [{"learner_updates": updates, "env_steps": 100 * updates, "wall_s": wall_s}
+        for updates, wall_s in ((0, 0.0), (1, 5.0), (2, 6.0), (2, 6.5), (4, 8.0), (6, 10.0), (6, 99.0))]  # fmt: skip
+
+
+def test_every_term_of_bonuses_has_a_gradient_and_matters():
+    rows = exploration_table.terms_here("classic/cartpole_rnd")
+    assert [row.term for row in rows] == ["policy", "value", "intrinsic_value", "rnd"]  # entropy has weight 0 there
+    assert all(row.passed and row.rounding < 1e-10 for row in rows)
+    assert rows[-1].gradient_norm > 0 and rows[-1].change > 0
+
+
+def test_what_a_run_says_of_itself(tmp_path):
+    name = "classic/cartpole_rnd"
+    steps = exploration_table.env_steps(name)
+    config = load_config(name, [f"--run.total_env_steps={steps}", "--run.eval=null"], [exploration_table.SMALL])
+    _, status = train(config, tmp_path / "run")
+    assert status == 0
+    trained = exploration_table.of_run(tmp_path / "run", exploration_table.first_updates(name))
+    assert exploration_table.UPDATES <= trained.updates <= exploration_table.UPDATES + 3  # resets are no env steps
+    assert trained.env_steps_per_s > 0
+    assert trained.passed
+
+
+@pytest.mark.parametrize(("trained", "terms", "passed"), [
+    (Trained(10, 100.0, (1.0, 0.5)), [GOOD], True),
+    (Trained(10, 100.0, None), [GOOD._replace(term="value")], True),
+    (Trained(10, 100.0, None), [GOOD], False),
+    (Trained(9, 100.0, (1.0, 0.5)), [GOOD], False),
+    (Trained(10, 100.0, (1.0, float("nan"))), [GOOD], False),
+    (Trained(10, 100.0, (1.0, 0.5)), [GOOD, GOOD._replace(gradient_norm=0.0)], False),
+    (Trained(10, 100.0, (1.0, 0.5)), [], False),
+    (None, [], False),
+])  # fmt: skip
+def test_table_passes_what_ran_with_every_term_at_work(trained, terms, passed):
+    assert Outcome("m", trained, terms, 1.0).passed == passed
+    assert ("FAILED" in exploration_table.lines(Outcome("m", trained, terms, 1.0))[0]) == (not passed)
+
+
+def test_rate_is_taken_between_updates_after_the_warm_up():
+    assert rnd_async.rate(ROWS) == pytest.approx((600 - 200) / (10.0 - 6.0))
+
+
+@pytest.mark.parametrize("wiring", rnd_async.WIRINGS.values())
+def test_both_wirings_load_at_other_sizes(wiring):
+    sizes = rnd_async.Sizes(envs=4, steps=8, updates=5)
+    config = load_config(rnd_async.CONFIG, [*rnd_async.ALIKE, *sizes.overrides(), *wiring])
+    assert config.actors.count * config.actors.envs_per_actor == config.learner.batch_columns == 4
+    assert config.run.total_env_steps == 5 * 4 * 8
+
+
+def test_environments_must_be_dealt_evenly():
+    with pytest.raises(SystemExit, match="--envs 3 is no multiple of the 2 rollout actors"):
+        rnd_async.Sizes(envs=3, steps=8, updates=5).overrides()
