@@ -10,6 +10,7 @@ What minigrid 3.2.0 does, seen on the real thing (tests/actors/envs/test_minigri
 * The WFC ids need images that its wheel lacks; BabyAI's need the mission. Both are unknown here.
 """
 
+import warnings
 from functools import partial
 
 import gymnasium
@@ -44,7 +45,10 @@ class MiniGridVectorEnv(PythonVectorEnv):
 
 
 def _make(env_id: str, level_seed: int | None, settings: dict[str, int | str]) -> gymnasium.Env:
-    return GridView(gymnasium.make(env_id, disable_env_checker=True, **settings), level_seed)
+    with warnings.catch_warnings():  # MultiRoom-N4-S5-v0 is another task than -v1, not an older one
+        warnings.filterwarnings("ignore", message=".*is out of date")
+        env = gymnasium.make(env_id, disable_env_checker=True, **settings)
+    return GridView(env, level_seed)
 
 
 class GridView(gymnasium.Wrapper):
