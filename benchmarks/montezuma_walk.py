@@ -20,6 +20,7 @@ import ale_py
 import numpy as np
 
 from actors.envs.ale_game import AleGame
+from actors.envs.ale_settings import AleSettings
 from configs.env import ROOM_BYTES
 
 STEPS_AFTER_ENTRY = 32
@@ -155,9 +156,8 @@ def familiar_frames(seed: int, num_frames: int) -> np.ndarray:
 
 
 def _new_game() -> AleGame:
-    return AleGame(game=GAME, seed=0, frame_skip=_FRAME_SKIP, frame_stack=4, image_size=84, noop_max=0,
-                   fire_reset=False, sticky_actions=0.0, full_action_space=False, max_episode_frames=2**31 - 1,
-                   maxpool=True)  # fmt: skip
+    settings = AleSettings(GAME, frame_skip=_FRAME_SKIP, noop_max=0, fire_reset=False, max_episode_frames=2**31 - 1)
+    return AleGame(settings, seed=0)
 
 
 def _choose(places: list[Place], random: np.random.Generator) -> Place:

@@ -18,82 +18,48 @@ What ale-py 0.12.1 does, seen on the real thing (tests/actors/envs/test_ale*.py)
 * Every call allocates new arrays and hands them over; freeing the interface joins its threads, `close()` does not.
 """
 
-import difflib
+from typing import Any
 
 import numpy as np
-from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 
+from actors.envs.ale_settings import AleSettings
 from actors.envs.seeds import checked_seeds
 from rl_platform.core.interfaces import StepResult
-from rl_platform.core.spec import ActionSpec, EnvSpec
 
 
 class AleVectorEnv:
     """N copies of one Atari game: grey frames, [N, frame_stack, image_size, image_size] uint8, oldest frame first.
 
-    Arguments:
-      game: ROM name in snake case, e.g. "montezuma_revenge".
+    Arguments: those of `AleSettings`, and
       seeds: [N] int32. Without sticky actions a seed decides only how many no-ops follow each reset.
-      frame_skip: emulator frames for which an action is repeated; an env step is this many frames.
-      noop_max: a reset waits for fewer than this many frames, at random; 0: none.
-      fire_reset: press FIRE at each reset, in games that have it.
-      life_loss_terminates: a life loss with lives left is `terminated`, though the game goes on.
-      sticky_actions: probability, each frame, that the emulator repeats its previous action.
-      full_action_space: all 18 actions of the console, not only those that the game uses.
-      max_episode_frames: a game is truncated after this many emulator frames.
-      maxpool: a frame is the pixel-wise maximum of the last two emulator frames, against sprite flicker.
-      threads: C++ threads that step the environments (ALE takes no more than there are cores).
     """
 
-    def __init__(
-        self,
-        *,
-        game: str,
-        seeds: np.ndarray,
-        frame_skip: int = 4,
-        frame_stack: int = 4,
-        image_size: int = 84,
-        noop_max: int = 30,
-        fire_reset: bool = True,
-        life_loss_terminates: bool = False,
-        sticky_actions: float = 0.0,
-        full_action_space: bool = False,
-        max_episode_frames: int = 108_000,
-        maxpool: bool = True,
-        threads: int = 1,
-    ):
-        self._seeds = checked_seeds(seeds)
-        check_settings(game, sticky_actions, noop_max, frame_skip=frame_skip, frame_stack=frame_stack,
-                       image_size=image_size, threads=threads, max_episode_frames=max_episode_frames)  # fmt: skip
+    def __init__(self, *, seeds: np.ndarray, **settings: Any):
+        self._seeds, self._settings = checked_seeds(seeds), AleSettings(**settings)
         self.num_envs = len(self._seeds)
-        self._env = AtariVectorEnv(
-            game,
-            self.num_envs,
-            num_threads=threads,
-            max_num_frames_per_episode=max_episode_frames,
-            repeat_action_probability=sticky_actions,
-            full_action_space=full_action_space,
-            img_height=image_size,
-            img_width=image_size,
-            stack_num=frame_stack,
-            frameskip=frame_skip,
-            maxpool=maxpool,
-            noop_max=noop_max,
-            reward_clipping=False,
-            use_fire_reset=fire_reset,
-        )
-        self.spec = EnvSpec(
-            name=game,
-            observation_shape=(frame_stack, image_size, image_size),
-            observation_dtype="uint8",
-            action=ActionSpec("categorical", int(self._env.single_action_space.n)),
-            frame_stack=frame_stack,
-            frame_skip=frame_skip,
-        )
-        self._life_loss_terminates = life_loss_terminates
+        self._env = self._made(self._settings)
+        self.spec = self._settings.spec(int(self._env.single_action_space.n))
         self._ended = np.zeros(self.num_envs, dtype=bool)
         self._lives = np.zeros(self.num_envs, dtype=np.int32)
+
+    def _made(self, settings: AleSettings) -> AtariVectorEnv:
+        return AtariVectorEnv(
+            settings.game,
+            self.num_envs,
+            num_threads=settings.threads,
+            max_num_frames_per_episode=settings.max_episode_frames,
+            repeat_action_probability=settings.sticky_actions,
+            full_action_space=settings.full_action_space,
+            img_height=settings.image_size,
+            img_width=settings.image_size,
+            stack_num=settings.frame_stack,
+            frameskip=settings.frame_skip,
+            maxpool=settings.maxpool,
+            noop_max=settings.noop_max,
+            reward_clipping=False,
+            use_fire_reset=settings.fire_reset,
+        )
 
     def reset(self) -> np.ndarray:
         """Start every environment from its seed, so that the same actions give the same games; [N, …] uint8."""
@@ -111,7 +77,7 @@ class AleVectorEnv:
         observation, reward, terminated, truncated, info = self._env.step(action)
         is_first, valid = self._ended, ~self._ended
         self._ended = terminated | truncated
-        if self._life_loss_terminates:
+        if self._settings.life_loss_terminates:
             lives = info["lives"]
             terminated |= (lives < self._lives) & (lives > 0) & valid
             self._lives = lives
@@ -124,25 +90,3 @@ class AleVectorEnv:
     def close(self) -> None:
         """Free the emulators and join their threads; closing twice does nothing."""
         self._env.ale = None
-
-
-def check_settings(game: str, sticky_actions: float, noop_max: int, **positive: int) -> None:
-    """ValueError unless the game is known, `sticky_actions` a probability, and every `positive` setting at least 1."""
-    _check_game(game)
-    _check_at_least(1, **positive)
-    _check_at_least(0, noop_max=noop_max)
-    if not 0.0 <= sticky_actions <= 1.0:
-        raise ValueError(f"sticky_actions is a probability, got {sticky_actions}")
-
-
-def _check_game(game: str) -> None:
-    known = roms.get_all_rom_ids()
-    if game not in known:
-        nearest = difflib.get_close_matches(game.lower(), known, n=1, cutoff=0.0)[0]
-        raise ValueError(f"unknown ALE game {game!r}; the nearest is {nearest!r} (names are in snake case)")
-
-
-def _check_at_least(minimum: int, **settings: int) -> None:
-    for name, value in settings.items():
-        if value < minimum:
-            raise ValueError(f"{name} must be at least {minimum}, got {value}")

@@ -10,13 +10,14 @@ What EnvPool 1.2 does, seen on the real thing (tests/actors/envs/test_ale_envpoo
 * `lives` are those of the emulator; its own life-loss options end games, and stay off.
 """
 
+from typing import Any
+
 import numpy as np
 
-from actors.envs.ale import check_settings
+from actors.envs.ale_settings import AleSettings
 from actors.envs.pool import make_pool
 from actors.envs.seeds import checked_seeds
 from rl_platform.core.interfaces import StepResult
-from rl_platform.core.spec import ActionSpec, EnvSpec
 
 
 class AleEnvpoolVectorEnv:
@@ -29,56 +30,13 @@ class AleEnvpoolVectorEnv:
       room_byte: address in the console's 128 bytes of memory that holds the room; None: tell no rooms.
     """
 
-    def __init__(
-        self,
-        *,
-        game: str,
-        seeds: np.ndarray,
-        frame_skip: int = 4,
-        frame_stack: int = 4,
-        image_size: int = 84,
-        noop_max: int = 30,
-        fire_reset: bool = True,
-        life_loss_terminates: bool = False,
-        sticky_actions: float = 0.0,
-        full_action_space: bool = False,
-        max_episode_frames: int = 108_000,
-        maxpool: bool = True,
-        threads: int = 1,
-        room_byte: int | None = None,
-    ):
-        check_settings(game, sticky_actions, noop_max - 1, frame_skip=frame_skip, frame_stack=frame_stack,
-                       image_size=image_size, threads=threads, max_episode_frames=max_episode_frames)  # fmt: skip
-        if not maxpool or max_episode_frames % frame_skip:
-            raise ValueError("EnvPool needs maxpool true and max_episode_frames in multiples of frame_skip")
+    def __init__(self, *, seeds: np.ndarray, room_byte: int | None = None, **settings: Any):
         self.num_envs = len(checked_seeds(seeds))
-        self._arguments = {
-            "task_id": "".join(word.capitalize() for word in game.split("_")) + "-v5",
-            "num_envs": self.num_envs,
-            "batch_size": self.num_envs,
-            "num_threads": min(threads, self.num_envs),
-            "env_seed": seeds.tolist(),
-            "frame_skip": frame_skip,
-            "stack_num": frame_stack,
-            "img_height": image_size,
-            "img_width": image_size,
-            "noop_max": noop_max,
-            "use_fire_reset": fire_reset,
-            "repeat_action_probability": sticky_actions,
-            "full_action_space": full_action_space,
-            "max_episode_steps": max_episode_frames // frame_skip,
-        }
+        self._settings, self._room_byte = AleSettings(**settings), room_byte
+        self._arguments = _arguments(self._settings, seeds)
         self._env = make_pool(**self._arguments)
         self._fresh = True
-        self.spec = EnvSpec(
-            name=game,
-            observation_shape=(frame_stack, image_size, image_size),
-            observation_dtype="uint8",
-            action=ActionSpec("categorical", int(self._env.action_space.n)),
-            frame_stack=frame_stack,
-            frame_skip=frame_skip,
-        )
-        self._life_loss_terminates, self._room_byte = life_loss_terminates, room_byte
+        self.spec = self._settings.spec(int(self._env.action_space.n))
         self._ended = np.zeros(self.num_envs, bool)
         self._age = np.zeros(self.num_envs, np.int64)  # env steps since each game began
         self._lives = np.zeros(self.num_envs, np.int32)
@@ -99,7 +57,7 @@ class AleEnvpoolVectorEnv:
         is_first = self._ended
         self._ended = terminated | truncated
         self._age = np.where(is_first, 0, self._age + 1)
-        if self._life_loss_terminates:
+        if self._settings.life_loss_terminates:
             lives = info["lives"]
             terminated = terminated | ((lives < self._lives) & (lives > 0) & ~is_first)
             self._lives = lives
@@ -123,3 +81,27 @@ class AleEnvpoolVectorEnv:
             observation = observation.copy()
             observation[np.arange(self.spec.frame_stack) < oldest[:, None]] = 0
         return observation
+
+
+def _arguments(settings: AleSettings, seeds: np.ndarray) -> dict[str, Any]:
+    """EnvPool's names for the settings. ValueError for those that it cannot have."""
+    if settings.noop_max < 1:
+        raise ValueError(f"noop_max must be at least 1 for EnvPool, got {settings.noop_max}")
+    if not settings.maxpool or settings.max_episode_frames % settings.frame_skip:
+        raise ValueError("EnvPool needs maxpool true and max_episode_frames in multiples of frame_skip")
+    return {
+        "task_id": "".join(word.capitalize() for word in settings.game.split("_")) + "-v5",
+        "num_envs": len(seeds),
+        "batch_size": len(seeds),
+        "num_threads": min(settings.threads, len(seeds)),
+        "env_seed": seeds.tolist(),
+        "frame_skip": settings.frame_skip,
+        "stack_num": settings.frame_stack,
+        "img_height": settings.image_size,
+        "img_width": settings.image_size,
+        "noop_max": settings.noop_max,
+        "use_fire_reset": settings.fire_reset,
+        "repeat_action_probability": settings.sticky_actions,
+        "full_action_space": settings.full_action_space,
+        "max_episode_steps": settings.max_episode_frames // settings.frame_skip,
+    }

@@ -7,10 +7,11 @@ import numpy as np
 from ale_py import roms
 
 from actors.envs.ale_frames import HEIGHT, WIDTH, AreaResize, draw_below
+from actors.envs.ale_settings import AleSettings
 
 
 class Outcome(NamedTuple):
-    """What an env step came to; the arguments of `AleVectorEnv` say more."""
+    """What an env step came to."""
 
     reward: int
     terminated: bool
@@ -19,24 +20,22 @@ class Outcome(NamedTuple):
 
 
 class AleGame:
-    """An emulator, the frames that it shows, and its resets. Arguments as for `AleVectorEnv`, with one seed."""
+    """An emulator, the frames that it shows, and its resets."""
 
-    def __init__(self, *, game: str, seed: int, frame_skip: int, frame_stack: int, image_size: int, noop_max: int,
-                 fire_reset: bool, sticky_actions: float, full_action_space: bool, max_episode_frames: int,
-                 maxpool: bool):  # fmt: skip
-        self._rom, self._seed = roms.get_rom_path(game), seed
-        self._frame_skip, self._max_frames = frame_skip, max_episode_frames
-        self._noop_max, self._maxpool = noop_max, maxpool
+    def __init__(self, settings: AleSettings, seed: int):
+        self._settings, self._seed = settings, seed
+        self._rom = roms.get_rom_path(settings.game)
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         self.emulator = ale_py.ALEInterface()
-        self.emulator.setFloat("repeat_action_probability", sticky_actions)
+        self.emulator.setFloat("repeat_action_probability", settings.sticky_actions)
         self.start()
-        self.actions = self.emulator.getLegalActionSet() if full_action_space else self.emulator.getMinimalActionSet()
-        self._fires = fire_reset and ale_py.Action.FIRE in self.actions
-        self._resize = AreaResize(image_size)
+        emulator = self.emulator
+        self.actions = emulator.getLegalActionSet() if settings.full_action_space else emulator.getMinimalActionSet()
+        self._fires = settings.fire_reset and ale_py.Action.FIRE in self.actions
+        self._resize = AreaResize(settings.image_size)
         self._raw = np.zeros((2, HEIGHT, WIDTH), np.uint8)
         self._frames = 0
-        self.stack = np.zeros((frame_stack, image_size, image_size), np.uint8)
+        self.stack = np.zeros((settings.frame_stack, settings.image_size, settings.image_size), np.uint8)
         """What the model sees, oldest frame first."""
 
     def start(self) -> None:
@@ -51,7 +50,7 @@ class AleGame:
         if self._fires:
             self.emulator.act(ale_py.Action.FIRE)
         # drawn even for noop_max 0, as there: a draw of one number is 0
-        for _ in range(draw_below(max(self._noop_max, 1), self._noops) - self._fires):
+        for _ in range(draw_below(max(self._settings.noop_max, 1), self._noops) - self._fires):
             self.emulator.act(ale_py.Action.NOOP)
             if self.emulator.game_over():
                 self.emulator.reset_game()
@@ -65,10 +64,10 @@ class AleGame:
     def step(self, action: int) -> Outcome:
         """Repeat an action for `frame_skip` frames, or until the game or its time is over."""
         reward = 0
-        for left in range(self._frame_skip - 1, -1, -1):
+        for left in range(self._settings.frame_skip - 1, -1, -1):
             reward += self.emulator.act(self.actions[action])
             self._frames += 1
-            over, late = self.emulator.game_over(), self._frames >= self._max_frames
+            over, late = self.emulator.game_over(), self._frames >= self._settings.max_episode_frames
             if over or late:  # ALE shows the frames before this one
                 break
             if left < 2:
@@ -77,7 +76,7 @@ class AleGame:
         return Outcome(reward, over, late and not over, self.emulator.lives())
 
     def _show(self) -> None:
-        if self._maxpool:
+        if self._settings.maxpool:
             np.maximum(*self._raw, out=self._raw[0])
         self.stack[:-1] = self.stack[1:]
         self.stack[-1] = self._resize(self._raw[0])

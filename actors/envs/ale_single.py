@@ -1,12 +1,13 @@
 """Atari games on emulators of their own, whose memory can be read: `AleVectorEnv`'s games, to the bit."""
 
+from typing import Any
+
 import numpy as np
 
-from actors.envs.ale import check_settings
 from actors.envs.ale_game import AleGame
+from actors.envs.ale_settings import AleSettings
 from actors.envs.seeds import checked_seeds
 from rl_platform.core.interfaces import StepResult
-from rl_platform.core.spec import ActionSpec, EnvSpec
 
 
 class AleSingleVectorEnv:
@@ -21,44 +22,13 @@ class AleSingleVectorEnv:
       room_byte: address in the console's 128 bytes of memory that holds the room; None: tell no rooms.
     """
 
-    def __init__(
-        self,
-        *,
-        game: str,
-        seeds: np.ndarray,
-        frame_skip: int = 4,
-        frame_stack: int = 4,
-        image_size: int = 84,
-        noop_max: int = 30,
-        fire_reset: bool = True,
-        life_loss_terminates: bool = False,
-        sticky_actions: float = 0.0,
-        full_action_space: bool = False,
-        max_episode_frames: int = 108_000,
-        maxpool: bool = True,
-        threads: int = 1,
-        room_byte: int | None = None,
-    ):
-        check_settings(game, sticky_actions, noop_max, frame_skip=frame_skip, frame_stack=frame_stack,
-                       image_size=image_size, threads=threads, max_episode_frames=max_episode_frames)  # fmt: skip
-        if threads != 1:
-            raise ValueError(f"threads {threads}: single emulators are stepped by Python; set it to 1")
-        self._games = [
-            AleGame(game=game, seed=seed, frame_skip=frame_skip, frame_stack=frame_stack, image_size=image_size,
-                    noop_max=noop_max, fire_reset=fire_reset, sticky_actions=sticky_actions,
-                    full_action_space=full_action_space, max_episode_frames=max_episode_frames, maxpool=maxpool)
-            for seed in checked_seeds(seeds).tolist()
-        ]  # fmt: skip
+    def __init__(self, *, seeds: np.ndarray, room_byte: int | None = None, **settings: Any):
+        self._settings, self._room_byte = AleSettings(**settings), room_byte
+        if self._settings.threads != 1:
+            raise ValueError(f"threads {self._settings.threads}: single emulators are stepped by Python; set it to 1")
+        self._games = [AleGame(self._settings, seed) for seed in checked_seeds(seeds).tolist()]
         self.num_envs = len(self._games)
-        self.spec = EnvSpec(
-            name=game,
-            observation_shape=(frame_stack, image_size, image_size),
-            observation_dtype="uint8",
-            action=ActionSpec("categorical", len(self._games[0].actions)),
-            frame_stack=frame_stack,
-            frame_skip=frame_skip,
-        )
-        self._life_loss_terminates, self._room_byte = life_loss_terminates, room_byte
+        self.spec = self._settings.spec(len(self._games[0].actions))
         self._ended = np.zeros(self.num_envs, bool)
         self._lives = np.zeros(self.num_envs, np.int32)
         self._current = 0
@@ -87,7 +57,7 @@ class AleSingleVectorEnv:
             life_lost[index] = 0 < lives < self._lives[index]
             self._lives[index] = lives
         self._ended = terminated | truncated
-        if self._life_loss_terminates:
+        if self._settings.life_loss_terminates:
             terminated |= life_lost
         observation = self._observation()
         return StepResult(
