@@ -8,7 +8,7 @@
 passes over those that are done. `report` reads all that are: of each run the area under its curve of training
 returns, divided by the env steps (the mean return over training); of each kind the mean over its seeds with a 95 %
 bootstrap interval, and, but for uniform itself, the difference to uniform on the seeds that both have. Prints JSON;
-writes FOLDER/{report.json, curves.csv} if one is given.
+writes FOLDER/{report.json, curves.csv, curves.png} if one is given.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from rl_platform.observability.metrics_file import read_rows
 
@@ -119,6 +120,20 @@ def report(root: Path, out: Path | None) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("kind", "seed", "env_steps", "episode_return_mean"))
         writer.writerows((*unit, int(s), r) for unit, points in curves.items() for s, r in zip(*points, strict=True))
+    draw(curves, out / "curves.png")
+
+
+def draw(curves: dict[Unit, tuple[np.ndarray, np.ndarray]], path: Path) -> None:
+    """Each kind's mean over its seeds, and between their lowest and highest a shade."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot(xlabel="env steps", ylabel="mean return of the last 100 training games")
+    grid = np.linspace(0, min(steps[-1] for steps, _ in curves.values()), 200)
+    for kind in (kind for kind in KINDS if any(unit.kind == kind for unit in curves)):
+        runs = [np.interp(grid, *points) for unit, points in curves.items() if unit.kind == kind]
+        (line,) = axes.plot(grid, np.mean(runs, axis=0), label=f"{kind} ({len(runs)})")
+        axes.fill_between(grid, np.min(runs, axis=0), np.max(runs, axis=0), alpha=0.08, color=line.get_color())
+    axes.legend()
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:

@@ -169,3 +169,4 @@ def test_the_study_goes_on_where_it_was_cut_off_and_reports_what_is_done(tmp_pat
     assert found == json.loads(capsys.readouterr().out)
     assert found["uniform"]["area"]["mean"] == pytest.approx(replay_study.area(steps, returns))
     assert (tmp_path / "report" / "curves.csv").read_text().count("\n") == len(steps) + 1
+    assert (tmp_path / "report" / "curves.png").read_bytes().startswith(b"\x89PNG")
