@@ -31,7 +31,7 @@ CONFIG = "montezuma/rnd"
 PUBLISHED_RATIO = 2.3
 WARM_UP = 2
 EVERY_S = 0.5
-ALIKE = ("--learner.rnd.init_updates=0", "--run.eval=null", "--logging.every_s=0.05", "--logging.progress=off",
+ALIKE = ("--learner.rnd.init_updates=1", "--run.eval=null", "--logging.every_s=0.05", "--logging.progress=off",
          "--logging.tensorboard=false", "--run.checkpoint_every_s=1e6")  # fmt: skip
 WIRINGS = {
     "asynchronous": ("--cluster.mode=ray",),

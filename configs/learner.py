@@ -104,8 +104,8 @@ class RndConfig(Section):
         unit="probability", gt=0.0, le=1.0,
     )  # fmt: skip
     init_updates: int = key(
-        0, "At first only the scale of inputs is learned, while the untrained policy acts almost at random.",
-        unit="updates", ge=0, le=1_000_000,
+        1, "At first only the scale of inputs is learned, while the untrained policy acts almost at random.",
+        unit="updates", ge=1, le=1_000_000,
     )  # fmt: skip
     on_replayed: bool = key(False, "Whether the predictor learns from replayed columns too.")
 

@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from configs.learner import RndConfig
+from configs.replay_checks import columns_of
+
 if TYPE_CHECKING:
     from configs.schema import Config
 
@@ -30,6 +33,17 @@ def _check_bonuses(config: "Config") -> None:
     _refuse_if(
         rnd.input == "observation" and rnd.embedding_source == "polyak",
         "learner.rnd.embedding_source polyak is for embeddings; set learner.rnd.input to embedding, or leave it out",
+    )
+    _refuse_if(
+        rnd.embedding_source == "online" and (rnd.tau, rnd.every_epochs) != (RndConfig().tau, RndConfig().every_epochs),
+        "learner.rnd.tau and every_epochs are for a copy of the encoder; set learner.rnd.embedding_source to polyak, "
+        "or leave them out",
+    )
+    steps = rnd.init_updates * columns_of(config, config.replay.sources[0].share) * config.actors.unroll_length
+    _refuse_if(
+        steps >= config.run.total_env_steps,
+        f"learner.rnd.init_updates {rnd.init_updates}: in these {steps} env steps nothing is learned, and the run ends "
+        f"at {config.run.total_env_steps}; raise run.total_env_steps or lower learner.rnd.init_updates",
     )
     _refuse_if(
         rnd.extrinsic_weight == rnd.intrinsic_weight == 0,

@@ -111,7 +111,7 @@ class GradientStep:
         return clip_by_norm(self._gradients.main, self._max_norm)
 
     def _outcome(self, totals: Totals, norm: Tensor) -> StepOutcome:
-        """Read off the device what decides and what is shown: the only wait for it."""
+        """Read off the device what decides and what is shown: the one wait for it (a draw for bonuses is another)."""
         parts = (torch.stack(totals.tallies), norm[None], self._gradients.metrics, totals.counts)
         read = torch.cat([part.double() for part in parts]).cpu().split([len(part) for part in parts])
         tallies, (gradient_norm,), shown, counts = (part.tolist() for part in read)

@@ -96,7 +96,7 @@ class Learner:
 
         Raises:
           RuntimeError: another rank is dead or late: the ranks must meet anew. An update of one gradient step has then
-            changed nothing here; after one of several, continue from a saved state.
+            changed nothing here but the scale of bonuses; after one of several, continue from a saved state.
         """
         learning_rate, coefficients = self._learning_rate(self._env_steps), self._coefficients()
         sample, of_bonuses = self._with_bonuses(self._sample(batch), batch)
@@ -199,7 +199,7 @@ class Learner:
 
     def weights(self) -> Weights:
         """A copy of the present weights."""
-        return Weights(self._version, self._flat.numpy()[: self._num_published])
+        return Weights(self._version, self._flat.numpy(self._num_published))
 
     def progress(self) -> Progress:
         """How far it has come."""

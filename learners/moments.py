@@ -44,17 +44,15 @@ class RunningMoments:
 
         Deviations are float64, but float32 of images, which are many numbers of few digits.
         """
-        sums = np.zeros(1 + 2 * len(self._mean))
         if observations is None:
-            return sums
+            return np.zeros(1 + 2 * len(self._mean))
         dtype = torch.float64 if observations.is_floating_point() else torch.float32
         mean = torch.from_numpy(self._mean).to(observations.device, dtype)
+        sums = torch.zeros(2, len(self._mean), dtype=torch.float64, device=observations.device)
         for rows in observations.split(_MAX_ROWS):
             deviations = rows - mean
-            shifts, squares = deviations.sum(0), deviations.square_().sum(0)
-            sums[1:] += torch.cat([shifts, squares]).numpy(force=True)
-        sums[0] = len(observations)
-        return sums
+            sums += torch.stack([deviations.sum(0), deviations.square_().sum(0)])
+        return np.concatenate([[len(observations)], sums.flatten().numpy(force=True)])
 
     def add(self, sums: np.ndarray) -> None:
         """Take in `sums`, added up over the ranks. Those that are not finite would stay for ever and are left out."""

@@ -14,7 +14,7 @@ class ReturnFilter:
 
     Bonuses are divided by it, without taking a mean off (Burda et al. 2019). The running variance begins with a prior
     of 1e-4 observations of mean 0 and variance 1, and counts every g (as OpenAI's code does; others count one an
-    environment). The sums that environments are in are no state: after a restart they begin at 0, the environments too.
+    environment). The sums that environments are in are no state: after a restart of the learner they begin at 0.
 
     Args:
       discount: γ of the bonuses' returns.

@@ -88,7 +88,7 @@ class RandomNetworkDistillation:
           update: its number, for the draw.
 
         Raises:
-          RuntimeError: another rank is dead or late. Moments have then not changed.
+          RuntimeError: another rank is dead or late. Moments have then not changed, but the environments' sums have.
         """
         self._generator.manual_seed(derive_seed(self._seed, self._ranks.index, update))
         inputs = raw = None

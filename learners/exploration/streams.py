@@ -1,5 +1,6 @@
 """Recurrences along the steps of single environments, carried on from batch to batch."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,11 +16,15 @@ class _Carried(NamedTuple):
 class Streams:
     """y_t = x_t + d_t · y_{t−1} along each environment's steps, for a recurrence that must not end with an unroll.
 
-    A stream is an environment of an actor. It begins anew, y = 0, when its actor is replaced and when an unroll is
+    A stream is an environment of an actor. It begins anew when its actor is replaced and when an unroll is
     missing. Each of its unrolls must come once, in sequence.
+
+    Args:
+      before: y before the first step that is seen, and after one that was not finite; NaN: unknown until d is 0.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before: float = 0.0) -> None:
+        self._before = before
         self._last: dict[tuple[int, int], _Carried] = {}
 
     def scan(self, increments: np.ndarray, decays: np.ndarray, origin: np.ndarray) -> np.ndarray:
@@ -38,7 +43,7 @@ class Streams:
 
     def _carried(self, origin: np.ndarray) -> np.ndarray:
         """y before the first step of each column [n]."""
-        found = np.zeros(len(origin))
+        found = np.full(len(origin), self._before)
         for column, (actor, incarnation, sequence, env) in enumerate(origin.tolist()):
             last = self._last.get((actor, env))
             if last is not None and (last.incarnation, last.sequence + 1) == (incarnation, sequence):
@@ -47,7 +52,7 @@ class Streams:
 
     def _carry(self, origin: np.ndarray, values: np.ndarray) -> None:
         for (actor, incarnation, sequence, env), value in zip(origin.tolist(), values.tolist(), strict=True):
-            self._last[actor, env] = _Carried(incarnation, sequence, value)
+            self._last[actor, env] = _Carried(incarnation, sequence, value if math.isfinite(value) else self._before)
 
 
 def _rounds(origin: np.ndarray) -> Iterator[np.ndarray]:
@@ -60,8 +65,8 @@ def _rounds(origin: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _scan(start: np.ndarray, increments: np.ndarray, decays: np.ndarray) -> np.ndarray:
-    """[n, T] from y before them [n]."""
+    """[n, T] from y before them [n], which is forgotten where d is 0, NaN too."""
     out, y = np.empty(increments.shape), start
     for t in range(increments.shape[1]):
-        y = out[:, t] = increments[:, t] + decays[:, t] * y
+        y = out[:, t] = increments[:, t] + np.where(decays[:, t] == 0, 0.0, decays[:, t] * y)
     return out

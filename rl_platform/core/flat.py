@@ -43,9 +43,9 @@ class FlatParameters:
         else:
             self.vector.copy_(torch.tensor(vector))  # tensor, not from_numpy: that warns of read-only arrays
 
-    def numpy(self) -> np.ndarray:
-        """A copy [P] in float32, in which weights travel."""
-        return np.array(self.vector.numpy(force=True), dtype=np.float32)
+    def numpy(self, count: int | None = None) -> np.ndarray:
+        """A copy [P] in float32, in which weights travel; of the first `count` numbers alone, if it is given."""
+        return np.array(self.vector[:count].numpy(force=True), dtype=np.float32)
 
 
 def _views(vector: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:

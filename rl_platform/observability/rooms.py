@@ -75,8 +75,10 @@ def room_report(passages: Counter[tuple[int, int]], first_entry: dict[int, int] 
     `passages` is [[from, to, times], …] and `starts` [[room, games begun there], …]. A visit is an entry or a start.
     """
     visits = Counter()
-    for (_, room), times in passages.items():
+    for (origin, room), times in passages.items():
         visits[room] += times
+        if origin != START:
+            visits[origin] += 0  # known, though the entry to it may have been lost with who told of it
     first = {room: {"first_env_step": step} for room, step in (first_entry or {}).items()}
     return {
         "rooms": {str(room): {"visits": visits[room], **first.get(room, {})} for room in sorted(visits)},

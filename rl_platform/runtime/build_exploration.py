@@ -21,7 +21,7 @@ def make_rnd(config: Config, spec: EnvSpec, network: ActorCritic, device: torch.
     settings = config.learner.rnd
     if settings is None:
         return None
-    view = _view(config, settings, spec, network)
+    view = _view(config, settings, spec, network.to(device))  # a copy of the encoder is made where it will be
     networks = build_rnd(view.shape, of_embedding=settings.input == "embedding", num_outputs=settings.outputs,
                          seed=derive_seed(config.run.seed, "rnd"))  # fmt: skip
     return RandomNetworkDistillation(

@@ -47,6 +47,15 @@ BAD_SETTINGS = {
     "{learner: {max_columns: 512}, replay: {sources: [{kind: queue, share: 0.5}, {kind: uniform, capacity: 200}]}}": [
         "replay.sources.1.capacity 200 is less than the 256 columns",
     ],
+    "learner: {rnd: {}, objective: impact}": ["learner.rnd needs", "set learner.objective to ppo or vtrace"],
+    "learner: {rnd: {embedding_source: polyak}}": ["embedding_source polyak", "set learner.rnd.input to embedding"],
+    "learner: {rnd: {input: embedding, tau: 0.5}}": ["learner.rnd.tau", "set learner.rnd.embedding_source to polyak"],
+    "learner: {rnd: {extrinsic_weight: 0, intrinsic_weight: 0}}": ["are both 0", "raise one of them"],
+    "{learner: {rnd: {init_updates: 9}}, run: {total_env_steps: 5760}}": [
+        "learner.rnd.init_updates 9: in these 5760 env steps nothing is learned",
+        "raise run.total_env_steps",
+    ],
+    "learner: {rnd: {init_updates: 0}}": ["learner.rnd.init_updates", "at least 1"],
     "learner: {kl: {}}": ["learner.kl", "objective impact", "set it to null"],
     "learner: {clip: 1}": ["learner.clip: must be a number, above 0, below 1, not 1"],
     "learner: {max_columns: 16}": ["learner.max_columns 16 is below learner.batch_columns 32"],

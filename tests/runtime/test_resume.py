@@ -77,7 +77,7 @@ def test_a_second_process_is_refused_and_the_first_goes_on_unharmed(tmp_path):
         ("--env.id=Acrobot-v1", ["env.id is 'Acrobot-v1'", "was trained with 'CartPole-v1'"]),
         ("--model.encoder.hidden=[32]", ["model.encoder.hidden is [32]", "was trained with [64, 64]"]),
         ("--model.heads=mlp", ["model.heads is 'mlp'", "was trained with 'linear'"]),
-        ("--learner.rnd={outputs: 64}", ["learner.rnd.", "was trained with null"]),
+        ("--learner.rnd={outputs: 64}", ["learner.rnd is", "was trained with null"]),
         ("--learner.optimizer.kind=rmsprop", ["learner.optimizer.kind is 'rmsprop'", "was trained with 'adam'"]),
     ],
 )

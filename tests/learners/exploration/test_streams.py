@@ -83,11 +83,27 @@ def test_ranks_with_actors_of_their_own_hold_the_filter_of_one_rank():
 
 def test_sums_over_episodes_longer_than_unrolls():
     """Bonuses 1, 2, 3, …; episodes begin at observations 0, 3 and 7 of one environment."""
+    assert episodes_that_end(first_seen=0) == [(1, 1 + 2 + 3), (1, 4 + 5 + 6 + 7)]
+
+
+def test_an_episode_that_was_not_seen_from_its_beginning_does_not_count():
+    assert episodes_that_end(first_seen=1) == [(0, 0), (1, 4 + 5 + 6 + 7)]
+
+
+def episodes_that_end(*, first_seen: int) -> list[tuple[int, float]]:
+    """How many, and the sum of their sums, in each of two unrolls; the first of them begins in mid-game or not."""
     bonuses = np.arange(1.0, 2 * STEPS + 1)[None]
-    is_first = np.isin(np.arange(2 * STEPS + 1), (0, 3, 7))[None]
+    is_first = np.isin(np.arange(2 * STEPS + 1), (0, 3, 7)[first_seen:])[None]
     sums, found = EpisodeSums(), []
     for sequence in range(2):
         steps = slice(sequence * STEPS, (sequence + 1) * STEPS)
         firsts = is_first[:, steps.start : steps.stop + 1]
         found.append(sums.add(bonuses[:, steps], firsts, origins(0, sequence, envs=1)))
-    assert found == [(1, 1 + 2 + 3), (1, 4 + 5 + 6 + 7)]
+    return found
+
+
+def test_what_is_not_finite_is_not_carried_on():
+    scale, ones = ReturnFilter(0.99), np.ones((ENVS, STEPS))
+    for sequence, bonuses in enumerate((ones, np.where(np.arange(ENVS)[:, None] == 1, np.nan, ones), ones)):
+        scale.add(scale.sums(bonuses, origins(0, sequence)))
+    assert scale.state_dict()["count"] == pytest.approx(2 * ENVS * STEPS, abs=1e-3)
