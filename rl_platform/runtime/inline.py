@@ -100,16 +100,15 @@ def overlapped_training(
     workers: Sequence[Worker], shard: Shard, learner: LearnerRole, run: Run, evaluator: Evaluator,
     replay_state: ReplayState, throttle: Throttle, *, step_timeout_s: float = 30.0,
 ) -> Iterator["OverlappedTraining"]:  # fmt: skip
-    """Collect in a second thread while the learner updates in this one."""
+    """Collect in a second thread, from the first step on, while the learner updates in this one."""
     exchange = _Exchange(shard, learner.weights())
     # A daemon: an environment that never returns must not keep the process from ending.
     collector = threading.Thread(
         target=_collect_forever, args=(workers, exchange, throttle, run, torch.get_num_threads()), name="collector",
         daemon=True,
     )  # fmt: skip
-    collector.start()
     try:
-        yield OverlappedTraining(workers, exchange, learner, run, evaluator, replay_state, step_timeout_s)
+        yield OverlappedTraining(workers, exchange, collector, learner, run, evaluator, replay_state, step_timeout_s)
     finally:
         exchange.close()
         _leave(collector, workers, min(step_timeout_s, _LAST_CALL_S))
@@ -124,15 +123,19 @@ class OverlappedTraining:
     raises.
     """
 
-    def __init__(self, workers: Sequence[Worker], exchange: _Exchange, learner: LearnerRole, run: Run,
-                 evaluator: Evaluator, replay_state: ReplayState, step_timeout_s: float):  # fmt: skip
+    def __init__(self, workers: Sequence[Worker], exchange: _Exchange, collector: threading.Thread,
+                 learner: LearnerRole, run: Run, evaluator: Evaluator, replay_state: ReplayState,
+                 step_timeout_s: float):  # fmt: skip
         self.evaluator = evaluator
+        self._collector = collector
         self._replay_state = replay_state
         self._workers, self._exchange, self._learner, self._run = workers, exchange, learner, run
         self._step_timeout_s = step_timeout_s
 
     def step(self) -> None:
         """Update once, if a batch forms soon."""
+        if self._collector.ident is None:  # not before: a resumed run that has nothing left to do leaves all as it was
+            self._collector.start()
         batch = self._next_batch()
         if batch is not None:
             self._run.add_update(self._learner.update(batch))
