@@ -1,10 +1,12 @@
 """What the measurements of exploration find, on CartPole."""
 
+import numpy as np
 import pytest
 
-from benchmarks import exploration_table, rnd_async
+from benchmarks import exploration_table, montezuma_novelty, rnd_async
 from benchmarks.exploration_table import Outcome, Trained
 from benchmarks.method_table import Row
+from benchmarks.montezuma_walk import familiar_frames
 from configs.loader import load_config
 from rl_platform.runtime.train import train
 
@@ -30,6 +32,23 @@ def test_what_a_run_says_of_itself(tmp_path):
     assert exploration_table.UPDATES <= trained.updates <= exploration_table.UPDATES + 3  # resets are no env steps
     assert trained.env_steps_per_s > 0
     assert trained.passed
+
+
+@pytest.mark.slow
+def test_frames_that_a_run_has_never_seen_are_newer_to_it_than_those_that_it_knows(tmp_path):
+    """A young run on the real game; noise stands for rooms, which takes a search longer to find."""
+    overrides = ["--cluster.mode=inline", "--cluster.pipeline=serial", "--run.eval=null", "--run.total_env_steps=4096",
+                 "--learner.rnd.init_updates=4", "--logging.progress=off"]  # fmt: skip
+    _, status = train(load_config("montezuma/impala_rnd", overrides, [exploration_table.SMALL]), tmp_path / "run")
+    assert status == 0
+    noise = np.random.default_rng(0).integers(0, 256, (1, 32, 4, 84, 84), np.uint8)
+    np.savez(tmp_path / "walk.npz", rooms=[0], first_frames=noise, familiar_room=1,
+             familiar_frames=familiar_frames(0, 64))  # fmt: skip
+    found = montezuma_novelty.compare(tmp_path / "run", tmp_path / "walk.npz")
+    assert (found["0"]["visits"], found["0"]["frames"], found["1"]["frames"]) == (0, 32, 64)
+    assert found["1"]["visits"] > 0
+    assert found["0"]["over_first"] > 2
+    assert found["1"]["low"] <= found["1"]["mean"] <= found["1"]["high"] < found["0"]["low"]
 
 
 @pytest.mark.parametrize(("trained", "terms", "passed"), [
