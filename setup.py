@@ -53,6 +53,7 @@ DEVELOPMENT = [
     "pytest-timeout>=2.3,<3",
     "pytest-xdist>=3.6,<4",
     "ruff>=0.15",
+    "scipy>=1.15,<2",  # statistics of benchmarks
     "pre-commit>=4,<5",
     "setuptools>=77",
 ]

@@ -3,12 +3,11 @@
 import numpy as np
 
 from rl_platform.core.interfaces import StepResult
-from rl_platform.core.spec import EnvSpec
+from rl_platform.core.spec import EMULATOR_FPS, EnvSpec
 from rl_platform.core.types import START, Passage, RoomClip, RoomLog
 
 BEFORE_S, AFTER_S = 2.0, 1.0
 """How much of what was seen before and after a first entry a clip shows."""
-_EMULATOR_FPS = 60.0
 
 
 class Passages:
@@ -46,7 +45,7 @@ class ClipRecorder:
     """Keeps the newest frames of N environments, and cuts clips out of them; frames are [H, W] uint8."""
 
     def __init__(self, spec: EnvSpec, num_envs: int):
-        steps_per_s = _EMULATOR_FPS / spec.frame_skip
+        steps_per_s = EMULATOR_FPS / spec.frame_skip
         before, self._after = round(BEFORE_S * steps_per_s), round(AFTER_S * steps_per_s)
         self._frames = np.zeros((before + 1 + self._after, num_envs, *spec.observation_shape[1:]), np.uint8)
         self._added = 0

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.intervals import mean_interval
 from configs.loader import load_config
 from learners.exploration.rnd import RandomNetworkDistillation
 from learners.ranks import ONE_RANK
@@ -24,8 +25,6 @@ from rl_platform.runtime import build
 from rl_platform.runtime.build_envs import env_spec
 from rl_platform.runtime.build_exploration import make_rnd
 from rl_platform.runtime.checkpoint import load_newest
-
-RESAMPLES = 2_000
 
 
 def bonuses_of(run: Path) -> RandomNetworkDistillation:
@@ -48,11 +47,10 @@ def judged(rnd: RandomNetworkDistillation, frames: np.ndarray) -> np.ndarray:
     return rnd.judge(torch.from_numpy(frames)[None])[0].numpy()
 
 
-def interval(bonuses: np.ndarray) -> dict[str, float]:
-    """Mean, and a 95 % percentile bootstrap interval of it."""
-    means = np.random.default_rng(0).choice(bonuses, (RESAMPLES, len(bonuses))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return {"mean": float(bonuses.mean()), "low": float(low), "high": float(high), "frames": len(bonuses)}
+def mean(bonuses: np.ndarray) -> dict[str, float]:
+    """Mean, and a 95 % bootstrap interval of it."""
+    low, high = mean_interval(bonuses)
+    return {"mean": float(bonuses.mean()), "low": low, "high": high, "frames": len(bonuses)}
 
 
 def compare(run: Path, walk: Path) -> dict[str, Any]:
@@ -65,7 +63,7 @@ def compare(run: Path, walk: Path) -> dict[str, Any]:
         int(room): judged(rnd, first) for room, first in zip(frames["rooms"], frames["first_frames"], strict=True)
     }
     return {
-        str(room): interval(bonuses)
+        str(room): mean(bonuses)
         | {"visits": rooms.get(str(room), {}).get("visits", 0), "over_first": float(bonuses.mean() / familiar.mean())}
         for room, bonuses in parts.items()
     }

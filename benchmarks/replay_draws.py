@@ -27,6 +27,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
+from benchmarks.intervals import difference_interval, mean_interval
 from configs.loader import load_config
 from configs.replay import AttentiveSource
 from configs.schema import Config
@@ -47,7 +48,6 @@ from rl_platform.runtime.load import read_run
 
 MULTIPLIER = 6.0
 """λ."""
-RESAMPLES = 10_000
 COLUMNS_AT_ONCE = 16
 FIXED = ("--cluster.mode=inline", "--actors.count=1", "--learner.device=cpu")
 
@@ -197,13 +197,11 @@ def measured(columns: Columns, measure: Literal["kl", "distance"], slots: np.nda
     return columns.kl[slots].sum(1) / columns.steps[slots].sum(1)
 
 
-def compare(own: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, paired: bool) -> dict[str, float]:
+def compare(own: np.ndarray, other: np.ndarray, *, paired: bool) -> dict[str, float]:
     """Means, their difference and its interval, of batches [K] each; `paired`: batch for batch."""
-    picks = rng.integers(0, len(own), (RESAMPLES, len(own)))
-    others = picks if paired else rng.integers(0, len(other), (RESAMPLES, len(other)))
-    low, high = np.quantile(own[picks].mean(1) - other[others].mean(1), [0.025, 0.975])
+    low, high = mean_interval(own - other) if paired else difference_interval(own, other)
     means = {"mean": float(own.mean()), "other_mean": float(other.mean())}
-    return means | {"difference": float(own.mean() - other.mean()), "low": float(low), "high": float(high)}
+    return means | {"difference": float(own.mean() - other.mean()), "low": low, "high": high}
 
 
 def comparisons(played: Played, columns: Columns, *, num_columns: int, batches: int, seed: int) -> list[Comparison]:
@@ -218,7 +216,7 @@ def comparisons(played: Played, columns: Columns, *, num_columns: int, batches: 
         for other, others in (("uniform", uniform), ("same_ages", same_ages(own, columns.version, rng))):
             for measure in ("kl", "distance") if kind == "attentive" else ("kl",):
                 values = [measured(columns, measure, slots) for slots in (own, others)]
-                found.append(Comparison(kind, other, measure, **compare(*values, rng, paired=other == "same_ages")))
+                found.append(Comparison(kind, other, measure, **compare(*values, paired=other == "same_ages")))
     return found
 
 

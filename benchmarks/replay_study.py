@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.intervals import mean_interval
 from rl_platform.observability.metrics_file import read_rows
 
 KINDS = {
@@ -39,7 +40,6 @@ KINDS = {
 ALONE = ("--cluster.mode=inline", "--cluster.pipeline=serial", "--actors.count=1", "--actors.envs_per_actor=32",
          "--run.eval=null", "--logging.progress=off", "--logging.tensorboard=false", "--logging.every_s=2")  # fmt: skip
 """One process on one core: the same numbers every time."""
-RESAMPLES = 10_000
 
 
 class Unit(NamedTuple):
@@ -84,25 +84,23 @@ def area(steps: np.ndarray, returns: np.ndarray) -> float:
     return float((widths * (returns[1:] + returns[:-1]) / 2).sum() / widths.sum())
 
 
-def interval(values: Sequence[float], rng: np.random.Generator) -> dict[str, float]:
-    """Mean and 95 % percentile bootstrap interval of the mean."""
+def mean(values: Sequence[float]) -> dict[str, float]:
+    """Mean, and, of more than one run, its interval."""
     sample = np.array(values)
-    means = rng.choice(sample, (RESAMPLES, len(sample))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return {"mean": float(sample.mean()), "low": float(low), "high": float(high), "runs": len(sample)}
+    found = {"mean": float(sample.mean()), "runs": len(sample)}
+    return found | (dict(zip(("low", "high"), mean_interval(sample), strict=True)) if len(sample) > 1 else {})
 
 
 def compare(areas: dict[Unit, float]) -> dict[str, dict[str, dict[str, float]]]:
     """Each kind's mean area, and its difference to uniform on the same seeds."""
-    rng = np.random.default_rng(0)
     by_kind = {kind: {unit.seed: a for unit, a in areas.items() if unit.kind == kind} for kind in KINDS}
     uniform = by_kind["uniform"]
     found = {}
     for kind, of_seed in ((kind, of_seed) for kind, of_seed in by_kind.items() if of_seed):
-        found[kind] = {"area": interval(list(of_seed.values()), rng)}
+        found[kind] = {"area": mean(list(of_seed.values()))}
         both = [of_seed[seed] - uniform[seed] for seed in of_seed.keys() & uniform.keys()]
         if kind != "uniform" and both:
-            found[kind]["above_uniform"] = interval(both, rng)
+            found[kind]["above_uniform"] = mean(both)
     return found
 
 

@@ -14,7 +14,6 @@ are not, or the run failed. Ray's services (raylet, GCS, agents, monitors) and t
 
 import argparse
 import json
-import math
 import re
 import signal
 import subprocess
@@ -26,9 +25,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
+from scipy.stats import linregress, t
 
 BLOCKS = 6
-T_QUANTILE = 2.776  # 97.5 % of Student's t with BLOCKS − 2 degrees of freedom
 JUDGED = ("private_mb", "open_files", "used_mb", "touched_mb", "objects")
 MB = 1e6
 
@@ -57,10 +56,8 @@ def trend(hours: np.ndarray, values: np.ndarray) -> Trend:
     after 100 s, in 85 % with 250 s: slow noise is rather called a trend than the reverse.
     """
     x, y = (np.array([part.mean() for part in np.array_split(array, BLOCKS)]) for array in (hours, values))
-    centred = x - x.mean()
-    slope = centred @ y / (centred @ centred)
-    residual = y - y.mean() - slope * centred
-    half = T_QUANTILE * math.sqrt(residual @ residual / (BLOCKS - 2) / (centred @ centred))
+    line = linregress(x, y)
+    slope, half = line.slope, line.stderr * t.ppf(0.975, BLOCKS - 2)
     flat = abs(slope) <= half or abs(slope) * 0.5 < 0.01 * abs(values.mean())
     return Trend(y[0], y[-1], values.mean(), slope, slope - half, slope + half, bool(flat))
 

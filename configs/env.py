@@ -24,6 +24,13 @@ def _constructor_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
 Arguments = Annotated[dict[str, Annotated[Any, AfterValidator(_scalar)]], AfterValidator(_constructor_arguments)]
 
 
+FRAME_SKIP = key(
+    4, "Emulator frames for which an action is repeated: one env step.", unit="emulator frames", ge=1, le=100
+)
+FRAME_STACK = key(4, "Latest frames that the model sees together.", unit="frames", ge=1, le=16)
+IMAGE_SIZE = key(84, "Height and width to which frames are resized.", unit="pixels", ge=36, le=256)
+
+
 ROOM_BYTES = {"montezuma_revenge": 3, "pitfall": 1}
 """Address of the room in the console's 128 bytes of memory, as Go-Explore (Ecoffet et al., 2019) reads it."""
 
@@ -35,11 +42,9 @@ class AleEnv(Section):
     id: Annotated[str, AfterValidator(atari_game)] = key(
         ..., "Game, such as pong; ALE/Pong-v5 and PongNoFrameskip-v4 name the same game, and nothing but the game."
     )
-    frame_skip: int = key(
-        4, "Emulator frames for which an action is repeated: one env step.", unit="emulator frames", ge=1, le=100
-    )
-    frame_stack: int = key(4, "Latest frames that the model sees together.", unit="frames", ge=1, le=16)
-    image_size: int = key(84, "Height and width to which frames are resized.", unit="pixels", ge=36, le=256)
+    frame_skip: int = FRAME_SKIP
+    frame_stack: int = FRAME_STACK
+    image_size: int = IMAGE_SIZE
     noop_max: int = key(
         30, "A reset waits for a random number of frames below this; 0: none.", unit="emulator frames", ge=0, le=1000
     )
@@ -115,8 +120,8 @@ def _check_envpool(env: AleEnv) -> None:
 class PixelsConfig(Section):
     """What a person would see, in place of an environment's own observations: grey frames, resized, the latest few."""
 
-    image_size: int = key(84, "Height and width to which frames are resized.", unit="pixels", ge=36, le=256)
-    frame_stack: int = key(4, "Latest frames that the model sees together.", unit="frames", ge=1, le=16)
+    image_size: int = IMAGE_SIZE
+    frame_stack: int = FRAME_STACK
 
 
 class GymnasiumEnv(Section):
@@ -172,11 +177,9 @@ class MarioEnv(Section):
     id: Annotated[str, AfterValidator(mario_id)] = key(
         ..., "Id of gym-super-mario-bros: a game, such as SuperMarioBros-v0, or a stage, such as SuperMarioBros-1-2-v0."
     )
-    frame_skip: int = key(
-        4, "Emulator frames for which an action is repeated: one env step.", unit="emulator frames", ge=1, le=100
-    )
-    frame_stack: int = key(4, "Latest frames that the model sees together.", unit="frames", ge=1, le=16)
-    image_size: int = key(84, "Height and width to which frames are resized.", unit="pixels", ge=36, le=256)
+    frame_skip: int = FRAME_SKIP
+    frame_stack: int = FRAME_STACK
+    image_size: int = IMAGE_SIZE
     sticky_actions: float = key(
         0.0,
         "Probability, each emulator frame, that the buttons of the frame before stay down.",

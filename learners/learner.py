@@ -84,7 +84,7 @@ class Learner:
         if self._settings.objective != "impact":
             return None
         impact = self._settings.impact
-        return TargetNetwork(self._model, self._flat, every=impact.target_every, tau=impact.target_tau)
+        return TargetNetwork(self._model, every=impact.target_every, tau=impact.target_tau)
 
     def _make_target_kl(self) -> AdaptiveKl | None:
         if not self._settings.penalizes_target_kl:

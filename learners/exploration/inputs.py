@@ -1,12 +1,12 @@
 """What a bonus is a function of: views of the observations that transitions lead to."""
 
-import copy
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from learners.state import check_fits, load_arrays, named_arrays
+from learners.target import TargetNetwork
+from rl_platform.core.categories import CategoryPlanes
 
 _MAX_OBSERVATIONS = 1024
 """Largest batch of one forward pass."""
@@ -40,18 +40,16 @@ class ObservationView:
 
     def __init__(self, observation_shape: tuple[int, ...], *, frame_stack: int, categories: tuple[int, ...] = ()):
         channels, *sides = observation_shape
-        self._newest, self._categories = frame_stack > 1, categories
+        self._newest = frame_stack > 1
+        self._planes = CategoryPlanes(categories) if categories else None
         self.shape = (1 if self._newest else sum(categories) or channels, *sides)
 
     def __call__(self, observation: Tensor) -> Tensor:
         if self._newest:
             return observation[:, :, -1:]
-        if not self._categories:
+        if self._planes is None:
             return observation
-        planes = observation.long().split(1, dim=2)
-        values = (torch.arange(k, device=observation.device) for k in self._categories)
-        matches = [plane == v.view(-1, 1, 1) for plane, v in zip(planes, values, strict=True)]
-        return torch.cat(matches, dim=2).to(torch.uint8)
+        return self._planes.to(observation.device)(observation).byte()
 
     def follow(self) -> None:
         """There is nothing to catch up with."""
@@ -76,9 +74,9 @@ class EmbeddingView:
     def __init__(self, encoder: nn.Module, *, prepared: nn.Module | None = None, tau: float | None = None,
                  every: int = 1):  # fmt: skip
         self.shape: tuple[int, ...] = encoder.representation_shape
-        self._online, self._prepared, self._tau, self._every = encoder, prepared, tau, every
-        self._read = encoder if tau is None else copy.deepcopy(encoder).requires_grad_(False)
-        self._epochs = 0
+        self._copy = None if tau is None else TargetNetwork(encoder, every=every, tau=tau)
+        self._read = encoder if self._copy is None else self._copy.model
+        self._prepared, self._epochs = prepared, 0
 
     @torch.no_grad()
     def __call__(self, observation: Tensor) -> Tensor:
@@ -88,20 +86,15 @@ class EmbeddingView:
         parts = [self._read.represent(part).float() for part in rows.split(_MAX_OBSERVATIONS)]
         return torch.cat(parts).view(*observation.shape[:2], *self.shape)
 
-    @torch.no_grad()
     def follow(self) -> None:
         """Move the copy, if there is one and it is time."""
         self._epochs += 1
-        if self._tau is None or self._epochs % self._every:
-            return
-        for copied, online in zip(self._read.parameters(), self._online.parameters(), strict=True):
-            copied.lerp_(online, self._tau)
+        if self._copy is not None:
+            self._copy.follow(self._epochs)
 
     def state_dict(self) -> dict[str, Any]:
         """The copy, by name, and how many epochs there were."""
-        if self._tau is None:
-            return {}
-        return {"encoder": named_arrays(self._read), "epochs": self._epochs}
+        return {} if self._copy is None else {"encoder": self._copy.state_dict(), "epochs": self._epochs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken.
@@ -109,8 +102,6 @@ class EmbeddingView:
         Raises:
           ValueError: the state of another encoder.
         """
-        if self._tau is None:
-            return
-        check_fits(self._read, state["encoder"])
-        load_arrays(self._read, state["encoder"])
-        self._epochs = int(state["epochs"])
+        if self._copy is not None:
+            self._copy.load_state_dict(state["encoder"])
+            self._epochs = int(state["epochs"])

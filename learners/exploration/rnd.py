@@ -1,7 +1,7 @@
 """Random network distillation (Burda et al. 2019): how wrong a network is about another, random one, is how new a
 state is."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,13 +26,6 @@ _MAX_INPUTS = 1024
 """Largest batch of one forward pass."""
 
 
-class Networks(NamedTuple):
-    """[N, *input] normalised → [N, D] float32; see `models.rnd`."""
-
-    target: nn.Module
-    predictor: nn.Module
-
-
 class RandomNetworkDistillation:
     """Bonuses for transitions, and the loss that makes them fade.
 
@@ -41,16 +34,17 @@ class RandomNetworkDistillation:
     then bonuses are divided by its deviation. The predictor is trained under the new moments.
 
     Args:
+      target: normalised inputs [N, *view.shape] → [N, D] float32; see `models.rnd`.
+      predictor: the same, to be trained.
       view: what the networks read of observations.
       precision: of the networks' convolutions.
       seed: of the draw of what the predictor is trained on; with rank and update, so that it is no state.
     """
 
-    def __init__(self, networks: Networks, view: InputView, settings: RndSettings, *, precision: torch.dtype,
-                 device: torch.device, ranks: Ranks, seed: int):  # fmt: skip
+    def __init__(self, target: nn.Module, predictor: nn.Module, view: InputView, settings: RndSettings, *,
+                 precision: torch.dtype, device: torch.device, ranks: Ranks, seed: int):  # fmt: skip
         self.settings = settings
-        self.predictor = networks.predictor.to(device)
-        self._target = networks.target.to(device)
+        self.predictor, self._target = predictor.to(device), target.to(device)
         self._view, self._precision, self._device = view, precision, device
         self._moments = RunningMoments(int(np.prod(view.shape)), prior=1e-4)
         self._filter, self._episodes = ReturnFilter(settings.discount), EpisodeSums()

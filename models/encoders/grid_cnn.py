@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from models.trunk import compute_dtype, start_orthogonal
+from rl_platform.core.categories import CategoryPlanes
 
 
 class GridCnn(nn.Module):
@@ -19,8 +19,7 @@ class GridCnn(nn.Module):
       observation_dtype: any numeric type; values are used as they are.
       kernel: side of the convolutions' windows; there is no padding.
       embedding: width of the last layer.
-      categories: numbers of values K_c of each channel, which then holds one of 0 … K_c − 1 and is read as K_c channels
-        of zeros with a one (values beyond them: of zeros alone); empty: channels are numbers.
+      categories: numbers of values of each channel, as `CategoryPlanes`; empty: channels are numbers.
     """
 
     reads = "images (channels, height, width) larger than its convolutions"
@@ -41,11 +40,9 @@ class GridCnn(nn.Module):
                              "channels; give one for each, or none")  # fmt: skip
         self.embedding = embedding
         self.representation_shape = (self.embedding,)
-        self.register_buffer("_value", torch.cat([torch.arange(k) for k in categories]) if categories else None, False)
-        of_channel = [channel for channel, k in enumerate(categories) for _ in range(k)]
-        self.register_buffer("_channel", torch.tensor(of_channel) if categories else None, False)
+        self.planes = CategoryPlanes(categories) if categories else nn.Identity()
         self.convolutions = nn.Sequential()
-        for inputs, outputs in pairwise((len(of_channel) or planes, *channels)):
+        for inputs, outputs in pairwise((sum(categories) or planes, *channels)):
             self.convolutions.append(nn.Conv2d(inputs, outputs, kernel))
             self.convolutions.append(nn.ReLU(inplace=True))
         self.linear = nn.Linear(channels[-1] * (height - lost) * (width - lost), embedding)
@@ -59,9 +56,7 @@ class GridCnn(nn.Module):
     def forward(self, observation: Tensor) -> Tensor:
         """[N, C, H, W] → [N, embedding] in the compute dtype."""
         dtype = compute_dtype(self.linear.weight)
-        if self._value is not None:
-            observation = observation[:, self._channel] == self._value[:, None, None]
-        return self.linear(self.convolutions(observation.to(dtype)).flatten(1)).relu_()
+        return self.linear(self.convolutions(self.planes(observation).to(dtype)).flatten(1)).relu_()
 
     def represent(self, observation: Tensor) -> Tensor:
         """The embedding."""

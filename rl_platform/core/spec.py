@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+EMULATOR_FPS = 60.0
+"""Frames a second of the consoles that are emulated (Atari 2600, NES)."""
+
 
 @dataclass(frozen=True)
 class ActionSpec:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rl_platform.core.spec import EMULATOR_FPS
 from rl_platform.core.types import RoomClip
 from rl_platform.observability.files import to_json, write_atomic
 from rl_platform.observability.metrics_file import read_rows
@@ -15,19 +16,19 @@ from rl_platform.observability.video import write_video
 BONUS = "bonus_mean"
 """The learner's metric for the mean bonus of a batch's steps."""
 _ENLARGED = 4
-_EMULATOR_FPS = 60.0
 
 
 def write_exploration(run_dir: Path, report: dict[str, Any] | None, clips: Sequence[RoomClip], *, game: str,
-                      frame_skip: int) -> None:  # fmt: skip
-    """Bring the folder up to date; a run without rooms and without a bonus has none.
+                      frame_skip: int, with_bonus: bool) -> None:  # fmt: skip
+    """Bring the folder up to date; a run without rooms and without bonuses has none.
 
     Args:
       report: `RoomStatistics.report()`.
       clips: those that have come since the last call.
+      with_bonus: draw the bonus over time, from the run's metrics.
     """
     folder = run_dir / "exploration"
-    bonus = [row for row in _rows(run_dir) if row.get(BONUS) is not None]
+    bonus = [row for row in _rows(run_dir) if row.get(BONUS) is not None] if with_bonus else []
     if report is None and not bonus:
         return
     folder.mkdir(exist_ok=True)
@@ -49,7 +50,7 @@ def _write_clips(folder: Path, clips: Sequence[RoomClip], frame_skip: int) -> No
     for clip in clips:
         path = folder / f"room_{clip.room:02d}.mp4"
         if not path.exists():
-            write_video(path, map(_shown, clip.frames), _EMULATOR_FPS / frame_skip)
+            write_video(path, map(_shown, clip.frames), EMULATOR_FPS / frame_skip)
 
 
 def _rows(run_dir: Path) -> list[dict[str, Any]]:

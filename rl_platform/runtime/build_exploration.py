@@ -5,7 +5,7 @@ import torch
 from configs.learner import LearnerConfig, RndConfig
 from configs.schema import Config
 from learners.exploration.inputs import EmbeddingView, InputView, ObservationView
-from learners.exploration.rnd import Networks, RandomNetworkDistillation
+from learners.exploration.rnd import RandomNetworkDistillation
 from learners.exploration.settings import RndSettings
 from learners.ranks import Ranks
 from models.actor_critic import ActorCritic
@@ -25,7 +25,7 @@ def make_rnd(config: Config, spec: EnvSpec, network: ActorCritic, device: torch.
     networks = build_rnd(view.shape, of_embedding=settings.input == "embedding", num_outputs=settings.outputs,
                          seed=derive_seed(config.run.seed, "rnd"))  # fmt: skip
     return RandomNetworkDistillation(
-        Networks(*networks),
+        *networks,
         view,
         rnd_settings(config.learner),
         precision=resolve_precision(config.model.precision, device, observation_dtype=spec.observation_dtype),

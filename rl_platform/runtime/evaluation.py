@@ -16,6 +16,7 @@ from actors.rooms import Passages
 from configs.schema import Config
 from rl_platform.core.interfaces import StepResult, VectorEnv
 from rl_platform.core.seeding import derive_seed, derive_seeds
+from rl_platform.core.spec import EMULATOR_FPS
 from rl_platform.core.types import Episode
 from rl_platform.observability.exploration import write_rooms
 from rl_platform.observability.files import write_atomic
@@ -28,7 +29,6 @@ from rl_platform.runtime.load import make_trained_policy, read_run
 from rl_platform.runtime.play import Games, Witness, mean_and_error, play
 
 _MAX_ENVS = 20
-_EMULATOR_FPS = 60.0
 
 
 class Plan(NamedTuple):
@@ -140,7 +140,7 @@ def _film(config: Config, env: VectorEnv, seeds: np.ndarray, stream: Iterator[tu
           path: Path) -> None:  # fmt: skip
     pictures = _pictures(stream, build_envs.make_screen(config, env, seeds))
     with blaming(f"--video of {config.env.id}", DependencyNotInstalled):
-        write_video(path, pictures, _EMULATOR_FPS / env.spec.frame_skip)
+        write_video(path, pictures, EMULATOR_FPS / env.spec.frame_skip)
 
 
 def _pictures(stream: Iterator[tuple[np.ndarray, StepResult]], screen: build_envs.Screen) -> Iterator[np.ndarray]:

@@ -241,7 +241,8 @@ class Run:
         with self._lock:
             report, clips = self._statistics.rooms.report(), self._statistics.rooms.take_clips()
         try:
-            write_exploration(self.directory, report, clips, game=self._config.env.id, frame_skip=self._frame_skip)
+            write_exploration(self.directory, report, clips, game=self._config.env.id, frame_skip=self._frame_skip,
+                              with_bonus=self._config.learner.rnd is not None)  # fmt: skip
         except OSError as error:
             log.error("exploration/ not written whole (%s)", error)
 

@@ -81,7 +81,7 @@ def test_runs_without_rooms_say_nothing_of_them(tmp_path):
     statistics.add_rollout(RolloutInfo(Origin(0, 0, 0, 0), 100, (Episode(0.0, 10, 0),), (), 0.1, 0.1))
     assert not [key for key in statistics.row() if "room" in key]
     assert statistics.rooms.report() is None
-    write_exploration(tmp_path, None, [], game="pong", frame_skip=4)
+    write_exploration(tmp_path, None, [], game="pong", frame_skip=4, with_bonus=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -105,12 +105,14 @@ def test_the_first_clip_of_a_room_is_kept_and_handed_over_once():
 
 
 def test_the_folder_has_report_graph_and_clips(tmp_path):
-    write_exploration(tmp_path, REPORT, [RoomClip(6, FRAMES)], game="montezuma_revenge", frame_skip=4)
+    write_exploration(tmp_path, REPORT, [RoomClip(6, FRAMES)], game="montezuma_revenge", frame_skip=4, with_bonus=True)
     folder = tmp_path / "exploration"
     assert {path.name for path in folder.iterdir()} == {"rooms.json", "rooms.png", "room_06.mp4"}
     assert json.loads((folder / "rooms.json").read_text()) == REPORT
     before = (folder / "room_06.mp4").stat().st_mtime_ns
-    write_exploration(tmp_path, REPORT, [RoomClip(6, FRAMES + 9)], game="montezuma_revenge", frame_skip=4)
+    write_exploration(
+        tmp_path, REPORT, [RoomClip(6, FRAMES + 9)], game="montezuma_revenge", frame_skip=4, with_bonus=True
+    )
     assert (folder / "room_06.mp4").stat().st_mtime_ns == before, "the first clip stays"
 
 
@@ -118,7 +120,7 @@ def test_the_bonus_is_drawn_where_there_is_one(tmp_path):
     rows = [{"env_steps": 100 * index, "bonus_mean": 1 / (1 + index)} for index in range(5)]
     rows.append({"env_steps": 600, "bonus_mean": None})
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    write_exploration(tmp_path, None, [], game="pong", frame_skip=4)
+    write_exploration(tmp_path, None, [], game="pong", frame_skip=4, with_bonus=True)
     assert [path.name for path in (tmp_path / "exploration").iterdir()] == ["bonus.png"]
     assert imread(tmp_path / "exploration" / "bonus.png").std() > 0.01
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from learners.exploration.inputs import EmbeddingView, InputView, ObservationView
-from learners.exploration.rnd import Networks, RandomNetworkDistillation
+from learners.exploration.rnd import RandomNetworkDistillation
 from learners.exploration.settings import RndSettings
 from learners.learner import Learner
 from learners.minibatches import Sample
@@ -31,7 +31,7 @@ def rnd_of(spec: EnvSpec, settings: RndSettings, *, dtype: torch.dtype = torch.f
     seen = ObservationView(spec.observation_shape, frame_stack=spec.frame_stack) if view is None else view
     networks = build_rnd(seen.shape, of_embedding=view is not None, num_outputs=OUTPUTS, seed=2)
     return RandomNetworkDistillation(
-        Networks(*(network.to(dtype) for network in networks)),
+        *(network.to(dtype) for network in networks),
         seen,
         settings,
         precision=torch.float32,
