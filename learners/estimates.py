@@ -1,6 +1,7 @@
 """The first half of a gradient step: what a network says of a sample, and the returns that follow from it."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -94,6 +95,18 @@ def evaluate(*, params: Tensor, values: Tensor, steps: Trajectory, distribution:
         behaviour_log_prob=distribution.log_prob(steps.behaviour, steps.action),
         target=target,
     )
+
+
+def join(parts: Iterable[Evaluation]) -> Evaluation:
+    """Evaluations of some columns each, put together."""
+    return _join(*parts)
+
+
+def _join(*parts: Any) -> Any:
+    first = parts[0]
+    if first is None or isinstance(first, Tensor):
+        return None if first is None else torch.cat(parts, dim=1)
+    return type(first)(*map(_join, *parts))
 
 
 def estimate(sample: Sample, evaluation: Evaluation, *, distribution: ActionDistribution,

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from learners.estimates import Estimates, Evaluation, estimate, estimate_returns, evaluate
+from learners.estimates import Estimates, Evaluation, estimate, estimate_returns, evaluate, join
 from learners.exploration.rnd import RandomNetworkDistillation
 from learners.gradients import GradientBlock, clip_by_norm
-from learners.minibatches import Sample, as_transitions, with_returns
+from learners.minibatches import Sample, as_transitions, in_columns, with_returns
 from learners.objective import metric_names, objective
 from learners.optimizer import FlatOptimizer, OptimizerFactory
+from learners.parts import MAX_ROWS
 from learners.ranks import Ranks
 from learners.settings import LearnerSettings
 from learners.terms import Coefficients
@@ -80,7 +81,7 @@ class GradientStep:
     def fix_returns(self, sample: Sample) -> Sample:
         """The sample with the present weights' returns for all further steps; shuffled freely if there is no memory."""
         with torch.no_grad():
-            evaluation = self._evaluate(sample)
+            evaluation = join(map(self._evaluate, in_columns(sample, MAX_ROWS)))
         returns = estimate_returns(evaluation, sample, distribution=self._distribution, settings=self._settings)
         sample = with_returns(sample, returns)
         return sample if self._model.memory_size else as_transitions(sample)

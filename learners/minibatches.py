@@ -68,6 +68,13 @@ def minibatches(
                 yield _select(sample, columns) if len(columns) else None
 
 
+def in_columns(sample: Sample, max_rows: int) -> Iterator[Sample]:
+    """The sample's columns in their order, as many at a time as have at most `max_rows` observations, at least one."""
+    count, each = len(sample.replayed), max(1, max_rows // len(sample.steps.observation))
+    for start in range(0, count, each):
+        yield _slice(sample, start, min(each, count - start))
+
+
 def with_returns(sample: Sample, returns: ReturnEstimates) -> Sample:
     """The sample with these returns, and without the row that only bootstraps them."""
     num_steps = len(sample.steps.action)
@@ -95,12 +102,18 @@ def _in_one_row(array: Tensor) -> Tensor:
 
 
 def _select(sample: Sample, columns: Tensor) -> Sample:
-    steps = {
-        name: array.index_select(0 if name in PER_COLUMN else 1, columns)
-        for name, array in sample.steps._asdict().items()
-    }
-    returns, bonuses = (_each(part, lambda array: array[:, columns]) for part in (sample.returns, sample.bonuses))
-    return Sample(Trajectory(**steps), sample.replayed[columns], returns, bonuses)
+    return _some(sample, lambda array, axis: array.index_select(axis, columns))
+
+
+def _slice(sample: Sample, start: int, length: int) -> Sample:
+    return _some(sample, lambda array, axis: array.narrow(axis, start, length))
+
+
+def _some(sample: Sample, pick: Callable[[Tensor, int], Tensor]) -> Sample:
+    """The columns that `pick` takes of every tensor, given the axis on which they lie."""
+    steps = {name: pick(array, 0 if name in PER_COLUMN else 1) for name, array in sample.steps._asdict().items()}
+    returns, bonuses = (_each(part, lambda array: pick(array, 1)) for part in (sample.returns, sample.bonuses))
+    return Sample(Trajectory(**steps), pick(sample.replayed, 0), returns, bonuses)
 
 
 def _each(part: Any, change: Callable[[Tensor], Tensor]) -> Any:

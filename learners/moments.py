@@ -74,6 +74,12 @@ class RunningMoments:
         self._mean, self._squares = state["mean"].copy(), state["squares"].copy()
 
 
+def variance(sums: np.ndarray) -> np.ndarray:
+    """[D] of the new observations alone, from `RunningMoments.sums` of at least one."""
+    count, (shifts, squares) = sums[0], np.split(sums[1:], 2)
+    return squares / count - np.square(shifts / count)
+
+
 def new_observations(batch: Batch) -> Tensor:
     """The observations [n, D] float64 from which valid actions of online columns were chosen.
 

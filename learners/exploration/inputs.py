@@ -5,11 +5,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from learners.parts import in_parts
 from learners.target import TargetNetwork
 from rl_platform.core.categories import CategoryPlanes
-
-_MAX_OBSERVATIONS = 1024
-"""Largest batch of one forward pass."""
 
 
 class InputView(Protocol):
@@ -80,11 +78,10 @@ class EmbeddingView:
 
     @torch.no_grad()
     def __call__(self, observation: Tensor) -> Tensor:
-        rows = observation.flatten(0, 1)
-        if self._prepared is not None:
-            rows = self._prepared(rows)
-        parts = [self._read.represent(part).float() for part in rows.split(_MAX_OBSERVATIONS)]
-        return torch.cat(parts).view(*observation.shape[:2], *self.shape)
+        return in_parts(self._represented, observation.flatten(0, 1)).view(*observation.shape[:2], *self.shape)
+
+    def _represented(self, rows: Tensor) -> Tensor:
+        return self._read.represent(rows if self._prepared is None else self._prepared(rows)).float()
 
     def follow(self) -> None:
         """Move the copy, if there is one and it is time."""

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from learners.exploration.episode_sums import EpisodeSums
+from learners.exploration.accounts import BonusAccounts
 from learners.exploration.inputs import InputView
-from learners.exploration.return_filter import ReturnFilter
 from learners.exploration.settings import RndSettings
 from learners.losses.rnd import novelty, rnd_loss
 from learners.losses.term import LossTerm
 from learners.minibatches import Bonuses, Sample
-from learners.moments import RunningMoments
+from learners.moments import RunningMoments, variance
+from learners.parts import in_parts
 from learners.ranks import Ranks
 from learners.state import check_fits, load_arrays, named_arrays
 from rl_platform.core.seeding import derive_seed
@@ -22,8 +22,6 @@ from rl_platform.core.types import Batch
 
 CLIP = 5.0
 """Normalised inputs are clipped to ± this."""
-_MAX_INPUTS = 1024
-"""Largest batch of one forward pass."""
 
 
 class RandomNetworkDistillation:
@@ -47,7 +45,7 @@ class RandomNetworkDistillation:
         self.predictor, self._target = predictor.to(device), target.to(device)
         self._view, self._precision, self._device = view, precision, device
         self._moments = RunningMoments(int(np.prod(view.shape)), prior=1e-4)
-        self._filter, self._episodes = ReturnFilter(settings.discount), EpisodeSums()
+        self._accounts = BonusAccounts(settings.discount)
         self._ranks, self._seed = ranks, seed
         self._generator = torch.Generator()
         self._follow_moments()
@@ -69,9 +67,7 @@ class RandomNetworkDistillation:
           RuntimeError: another rank is dead or late.
         """
         sums = self._moments.sums(None if sample is None else self._new(sample, self._inputs(sample)))
-        (sums,) = self._sum_over_ranks([sums])
-        self._moments.add(sums)
-        self._follow_moments()
+        self._add_moments(*self._sum_over_ranks([sums]))
 
     def prepare(self, sample: Sample | None, batch: Batch | None, *, update: int) -> tuple[Sample | None, dict]:
         """The sample with bonuses and what the predictor reads, and metrics over all ranks.
@@ -86,23 +82,20 @@ class RandomNetworkDistillation:
         """
         self._generator.manual_seed(derive_seed(self._seed, self._ranks.index, update))
         inputs = raw = None
-        moments, returns, shown = self._moments.sums(None), np.zeros(3), np.zeros(5)
-        if sample is not None and batch is not None:
+        new = bonuses = None
+        if sample is not None:
             inputs = self._inputs(sample)
             raw = self._raw_bonuses(inputs)
-            moments = self._moments.sums(self._new(sample, inputs))
-            returns, shown = self._of_streams(raw.numpy(force=True).T.astype(np.float64), batch)
-        moments, returns, shown = self._sum_over_ranks([moments, returns, shown])
-        self._moments.add(moments)
-        self._filter.add(returns)
-        self._follow_moments()
+            new, bonuses = self._new(sample, inputs), raw.numpy(force=True).T.astype(np.float64)
+        moments, accounts = self._sum_over_ranks([self._moments.sums(new), self._accounts.sums(bonuses, batch)])
+        metrics = self._accounts.add(accounts) | self._add_moments(moments)
         if sample is not None:
-            sample = sample._replace(bonuses=Bonuses(raw / self._filter.std, inputs))
-        return sample, self._metrics(*shown.tolist())
+            sample = sample._replace(bonuses=Bonuses(raw / self._accounts.scale, inputs))
+        return sample, metrics
 
     def judge(self, observation: Tensor) -> Tensor:
         """Normalised bonuses [T, B] for leading to these observations [T, B, …]; nothing learns from it."""
-        return self._raw_bonuses(self._seen(observation)) / self._filter.std
+        return self._raw_bonuses(self._seen(observation)) / self._accounts.scale
 
     def _inputs(self, sample: Sample) -> Tensor:
         """What the networks read of the observations that transitions lead to [T, B, …]."""
@@ -116,25 +109,11 @@ class RandomNetworkDistillation:
         """The inputs of online columns [n, D]: replayed ones have been counted."""
         return inputs[:, ~sample.replayed].reshape(-1, self._mean.numel())
 
-    def _of_streams(self, raw: np.ndarray, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        """What ranks add up, of bonuses [B, T]: for the filter [3] and for `_metrics` [5]."""
-        steps, online = batch.steps, batch.online
-        bonuses, origin = raw[online], batch.origin[online]
-        rewards = np.where(steps.valid, steps.reward, 0.0)[online]
-        of_episodes = self._episodes.add(bonuses, steps.is_first[online], origin)
-        shown = np.array([bonuses.size, bonuses.sum(), rewards.sum(), *of_episodes])
-        return self._filter.sums(bonuses, origin), shown
-
-    def _metrics(self, steps: float, bonuses: float, rewards: float, episodes: float,
-                 of_episodes: float) -> dict[str, float]:  # fmt: skip
-        """Means over the online steps, and over the episodes that ended among them; bonuses as they are learned from
-        but for `bonus_raw_mean`."""
-        std = self._filter.std
-        metrics = {"bonus_scale": std}
-        if steps:
-            metrics |= {"bonus_raw_mean": bonuses / steps, "bonus_mean": bonuses / steps / std,
-                        "reward_mean": rewards / steps}  # fmt: skip
-        return metrics | ({"episode_bonus_mean": of_episodes / episodes / std} if episodes else {})
+    def _add_moments(self, sums: np.ndarray) -> dict[str, float]:
+        """Take in sums over the ranks; the metric is 1 where inputs vary within a batch as they did over the run."""
+        self._moments.add(sums)
+        self._follow_moments()
+        return {"bonus_input_variance": variance(sums).sum() / np.square(self._moments.std).sum()} if sums[0] else {}
 
     def _sum_over_ranks(self, parts: list[np.ndarray]) -> list[np.ndarray]:
         """Each added up over the ranks, in one collective."""
@@ -145,10 +124,13 @@ class RandomNetworkDistillation:
     @torch.no_grad()
     def _raw_bonuses(self, inputs: Tensor) -> Tensor:
         """[T, B] float32."""
-        parts = inputs.flatten(0, 1).split(_MAX_INPUTS)
         with self._autocast():
-            errors = [novelty(self.predictor(part), self._target(part)) for part in map(self._normalized, parts)]
-        return torch.cat(errors).view(inputs.shape[:2])
+            return in_parts(self._errors, inputs.flatten(0, 1)).view(inputs.shape[:2])
+
+    def _errors(self, inputs: Tensor) -> Tensor:
+        """[N, …] → [N]."""
+        inputs = self._normalized(inputs)
+        return novelty(self.predictor(inputs), self._target(inputs))
 
     def _normalized(self, inputs: Tensor) -> Tensor:
         return ((inputs - self._mean) / self._std).clamp_(-CLIP, CLIP)
@@ -179,7 +161,7 @@ class RandomNetworkDistillation:
             "predictor": named_arrays(self.predictor),
             "target": named_arrays(self._target),
             "moments": self._moments.state_dict(),
-            "filter": self._filter.state_dict(),
+            "filter": self._accounts.state_dict(),
             "view": self._view.state_dict(),
         }
 
@@ -193,6 +175,6 @@ class RandomNetworkDistillation:
             check_fits(network, state[name])
             load_arrays(network, state[name])
         self._moments.load_state_dict(state["moments"])
-        self._filter.load_state_dict(state["filter"])
+        self._accounts.load_state_dict(state["filter"])
         self._view.load_state_dict(state["view"])
         self._follow_moments()

@@ -62,6 +62,33 @@ def test_bonuses_are_of_the_next_observation_under_the_moments_of_before_and_the
     assert (after["moments"]["mean"] != state["moments"]["mean"]).all()
 
 
+def test_inputs_that_vary_as_before_have_variance_1_and_other_ones_show():
+    exploring = Exploring()
+    for seed in range(20):
+        alike = exploring.learner.update(batch(seed=seed)).metrics["bonus_input_variance"]
+    assert alike == pytest.approx(1, abs=0.5)
+    made = batch(seed=20, observation=3 * batch(seed=20).steps.observation + 7)
+    shown = exploring.learner.update(made).metrics["bonus_input_variance"]
+    moments = exploring.rnd.state_dict()["moments"]
+    after = moments["squares"] / moments["count"]
+    assert shown == pytest.approx(made.steps.observation[:, 1:].reshape(-1, 3).var(0).sum() / after.sum(), rel=1e-5)
+    assert shown > 1.5
+
+
+@pytest.mark.parametrize("of_embedding", [False, True])
+def test_what_is_too_much_at_once_is_evaluated_in_parts(of_embedding: bool, monkeypatch: pytest.MonkeyPatch):
+    whole, parts = (Exploring(of_embedding=of_embedding, **PPO) for _ in range(2))
+    whole.learner.update(batch())
+    for module in ("learners.parts", "learners.gradient_step"):
+        monkeypatch.setattr(f"{module}.MAX_ROWS", 2 * (STEPS + 1) + 1)
+    rows = []
+    parts.model.register_forward_hook(lambda model, given, output: rows.append(given[0].shape[1]))
+    parts.learner.update(batch())
+    assert rows[: COLUMNS // 2] == [2] * (COLUMNS // 2)
+    torch.testing.assert_close(list(parts.model.parameters()), list(whole.model.parameters()))
+    torch.testing.assert_close(list(parts.rnd.predictor.parameters()), list(whole.rnd.predictor.parameters()))
+
+
 def test_what_lies_beyond_five_deviations_is_five():
     exploring = Exploring()
     for seed in range(5):
