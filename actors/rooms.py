@@ -32,7 +32,7 @@ class Passages:
             before = self._counts.get(passage, Passage(*passage, 0, self._env_steps))
             self._counts[passage] = before._replace(times=before.times + 1)
         self._room = step.room.copy()
-        self._env_steps += int(step.valid.sum())
+        self._env_steps += int((step.valid & counted).sum())
         return entered
 
     def take(self) -> tuple[Passage, ...]:
@@ -62,17 +62,22 @@ class ClipRecorder:
 
     def take_finished(self) -> list[RoomClip]:
         """The clips whose last frame has been seen."""
-        over = [room for room, (entered, _) in self._begun.items() if self._added == entered + self._after]
-        return [RoomClip(room, self._cut(self._begun.pop(room)[1])) for room in over]
+        return [
+            self._cut(room) for room, (entered, _) in [*self._begun.items()] if self._added == entered + self._after
+        ]
 
-    def _cut(self, env: int) -> np.ndarray:
-        """All that is kept of an environment, oldest frame first."""
-        times = np.arange(max(0, self._added - len(self._frames)), self._added)
-        return self._frames[times % len(self._frames), env]
+    def take_unfinished(self) -> list[RoomClip]:
+        """The others, as far as they go."""
+        return [self._cut(room) for room in [*self._begun]]
+
+    def _cut(self, room: int) -> RoomClip:
+        entered, env = self._begun.pop(room)
+        times = np.arange(max(0, entered + self._after - len(self._frames)), self._added)
+        return RoomClip(room, self._frames[times % len(self._frames), env])
 
 
 class RoomWatch:
-    """The passages of each unroll, and a clip at this worker's first entry to each room."""
+    """What the players of N environments make of rooms: passages, and a clip at the first entry to each room."""
 
     def __init__(self, spec: EnvSpec, num_envs: int):
         self._passages = Passages(num_envs)
@@ -80,10 +85,10 @@ class RoomWatch:
         self._known: set[int] = set()
         self._clips: list[RoomClip] = []
 
-    def add(self, step: StepResult) -> None:
-        """Take in one step of every environment."""
+    def add(self, step: StepResult, counted: np.ndarray | bool = True) -> None:
+        """Take in one step of every environment, of which those count where `counted` [N] is true."""
         self._recorder.add(step.observation[:, -1])
-        for env in self._passages.add(step).tolist():
+        for env in self._passages.add(step, counted).tolist():
             room = int(step.room[env])
             if room not in self._known:
                 self._known.add(room)
@@ -94,3 +99,8 @@ class RoomWatch:
         """What happened since the call before."""
         clips, self._clips = tuple(self._clips), []
         return RoomLog(self._passages.take(), clips)
+
+    def end(self) -> RoomLog:
+        """As `take`, with clips that are still to be finished: nothing follows."""
+        self._clips += self._recorder.take_unfinished()
+        return self.take()

@@ -92,18 +92,18 @@ class Passage(NamedTuple):
     room: int
     times: int
     first: int
-    """Env steps of the unroll, over all its environments, before the first of these steps."""
+    """Counted env steps, over all environments, before the first of these steps."""
 
 
 class RoomClip(NamedTuple):
-    """What was seen around a worker's first entry to a room: grey frames [K, H, W] uint8, one for each env step."""
+    """What was seen around the first entry to a room: grey frames [K, H, W] uint8, one for each env step."""
 
     room: int
     frames: np.ndarray
 
 
 class RoomLog(NamedTuple):
-    """What happened to rooms in an unroll."""
+    """What happened to rooms in an unroll, or an evaluation."""
 
     passages: tuple[Passage, ...]
     clips: tuple[RoomClip, ...]

@@ -24,7 +24,7 @@ def write_exploration(run_dir: Path, report: dict[str, Any] | None, clips: Seque
 
     Args:
       report: `RoomStatistics.report()`.
-      clips: those that have come since the last call.
+      clips: those that have come since the last call that succeeded.
       with_bonus: draw the bonus over time, from the run's metrics.
     """
     folder = run_dir / "exploration"
@@ -34,7 +34,7 @@ def write_exploration(run_dir: Path, report: dict[str, Any] | None, clips: Seque
     folder.mkdir(exist_ok=True)
     if report is not None:
         write_rooms(folder, report, game)
-        _write_clips(folder, clips, frame_skip)
+        write_clips(folder, clips, frame_skip)
     if bonus:
         _draw_bonus(bonus, folder / "bonus.png")
 
@@ -45,10 +45,10 @@ def write_rooms(folder: Path, report: dict[str, Any], game: str, *, name: str = 
     write_atomic(folder / f"{name}.json", to_json(report, indent=1))
 
 
-def _write_clips(folder: Path, clips: Sequence[RoomClip], frame_skip: int) -> None:
-    """`room_<NN>.mp4` of each, in the game's speed; a room's first clip stays."""
+def write_clips(folder: Path, clips: Sequence[RoomClip], frame_skip: int, *, prefix: str = "") -> None:
+    """`<prefix>room_<NN>.mp4` of each, in the game's speed; a room's first clip stays."""
     for clip in clips:
-        path = folder / f"room_{clip.room:02d}.mp4"
+        path = folder / f"{prefix}room_{clip.room:02d}.mp4"
         if not path.exists():
             write_video(path, map(_shown, clip.frames), EMULATOR_FPS / frame_skip)
 

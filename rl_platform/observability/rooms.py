@@ -43,10 +43,14 @@ class RoomStatistics:
             "rooms_per_episode_max": max(counts, default=float("nan")),
         }
 
-    def take_clips(self) -> list[RoomClip]:
-        """One clip of each room of which some came since the call before."""
-        clips, self._clips = list(self._clips.values()), {}
-        return clips
+    def clips(self) -> list[RoomClip]:
+        """One clip of each room of which some came and were not dropped since."""
+        return list(self._clips.values())
+
+    def drop_clips(self, clips: list[RoomClip]) -> None:
+        """These are written."""
+        for clip in clips:
+            self._clips.pop(clip.room, None)
 
     def report(self) -> dict[str, Any] | None:
         """The content of rooms.json; None before the first room."""
@@ -55,7 +59,7 @@ class RoomStatistics:
         return room_report(self._passages, self._first_entry) | {"rooms_per_episode": list(self._per_episode)}
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain JSON values; clips that nobody took are not part of it."""
+        """Plain JSON values; clips are not part of it."""
         return self.report() or {}
 
     def load_state_dict(self, state: dict[str, Any], *, env_steps: int) -> None:

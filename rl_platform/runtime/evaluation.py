@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
-from actors.rooms import Passages
+from actors.rooms import RoomWatch
 from configs.schema import Config
 from rl_platform.core.interfaces import StepResult, VectorEnv
 from rl_platform.core.seeding import derive_seed, derive_seeds
 from rl_platform.core.spec import EMULATOR_FPS
-from rl_platform.core.types import Episode
-from rl_platform.observability.exploration import write_rooms
+from rl_platform.core.types import Episode, RoomLog
+from rl_platform.observability.exploration import write_clips, write_rooms
 from rl_platform.observability.files import write_atomic
 from rl_platform.observability.rooms import room_report
 from rl_platform.observability.video import write_video
@@ -89,26 +89,27 @@ def evaluate_run(path: Path, *, episodes: int, greedy: bool, video: bool, seed: 
     plan = Plan(episodes, greedy, config.run.seed if seed is None else seed)
     name = f"{checkpoint.name}-{'greedy' if greedy else 'sampled'}"
     video_path = folder / f"{name}.mp4" if video else None
-    passages = Passages(min(episodes, _MAX_ENVS))
-
-    def watch_rooms(step: StepResult, kept: np.ndarray) -> None:
-        if step.room is not None:
-            passages.add(step, counted=kept)
-
-    played = play_games(config, state, plan, video_path=video_path, witness=watch_rooms)
-    _write_rooms(folder, name, config.env.id, passages, played)
+    if getattr(config.env, "rooms", False):
+        watch = RoomWatch(build_envs.env_spec(config), min(episodes, _MAX_ENVS))
+        played = play_games(config, state, plan, video_path=video_path, witness=watch.add)
+        _write_rooms(folder, name, config, watch.end(), played)
+    else:
+        played = play_games(config, state, plan, video_path=video_path)
     write_findings(folder / f"{name}.json", findings(checkpoint.name, plan, played))
     return Report(checkpoint, greedy, played, *mean_and_error(played), video_path)
 
 
-def _write_rooms(folder: Path, name: str, game: str, passages: Passages, played: tuple[Episode, ...]) -> None:
-    """`<name>-rooms.json` and `.png`."""
-    taken = passages.take()
-    if not taken:
-        return
-    report = room_report(Counter({(passage.origin, passage.room): passage.times for passage in taken}))
+def _write_rooms(folder: Path, name: str, config: Config, log: RoomLog, played: tuple[Episode, ...]) -> None:
+    """`<name>-rooms.json` and `.png`, and `<name>-room_<NN>.mp4` of each."""
+    first: dict[int, int] = {}
+    for passage in log.passages:  # the earliest first
+        first.setdefault(passage.room, passage.first)
+    report = room_report(Counter({(passage.origin, passage.room): passage.times for passage in log.passages}), first)
     report |= {"rooms_per_episode": [len(episode.rooms) for episode in played]}
-    write_rooms(folder, report, game, name=f"{name}-rooms")
+    write_rooms(folder, report, config.env.id, name=f"{name}-rooms")
+    for path in folder.glob(f"{name}-room_*.mp4"):
+        path.unlink()  # of games that were played before
+    write_clips(folder, log.clips, config.env.frame_skip, prefix=f"{name}-")
 
 
 def play_games(config: Config, state: State, plan: Plan, *, video_path: Path | None = None,

@@ -239,12 +239,15 @@ class Run:
 
     def _write_exploration(self) -> None:
         with self._lock:
-            report, clips = self._statistics.rooms.report(), self._statistics.rooms.take_clips()
+            report, clips = self._statistics.rooms.report(), self._statistics.rooms.clips()
         try:
             write_exploration(self.directory, report, clips, game=self._config.env.id, frame_skip=self._frame_skip,
                               with_bonus=self._config.learner.rnd is not None)  # fmt: skip
         except OSError as error:
-            log.error("exploration/ not written whole (%s)", error)
+            log.error("exploration/ not written whole (%s): clips wait for the next time", error)
+            return
+        with self._lock:
+            self._statistics.rooms.drop_clips(clips)
 
     def _draw_curve(self) -> None:
         if self._began is None:

@@ -48,6 +48,13 @@ def test_passages_are_counted_from_where_a_game_began():
     assert passages.take() == (Passage(2, 3, times=1, first=0),), "counted anew, but nobody is lost"
 
 
+def test_what_does_not_count_is_not_counted():
+    passages = Passages(2)
+    for one in STEPS:
+        passages.add(one, counted=np.array([True, False]))
+    assert passages.take() == (Passage(START, 1, 1, 0), Passage(1, 4, 2, 3), Passage(4, 1, 1, 4))
+
+
 def test_an_episode_has_its_own_rooms_in_the_order_of_first_visits():
     statistics = EpisodeStatistics(2, task=np.zeros(2, np.int32))
     ended = [episode for one in STEPS for episode in statistics.add(one)]
@@ -68,6 +75,11 @@ def test_a_clip_shows_two_seconds_before_an_entry_and_one_after_it():
             recorder.begin(room=time, env=int(time == 30))
         clips += [(time, clip.room, clip.frames[:, 0, 0].tolist()) for clip in recorder.take_finished()]
     assert clips == [(8, 3, list(range(1, 9))), (35, 30, list(range(120, 136)))]
+    recorder.begin(room=7, env=0)
+    recorder.add(np.full((2, 2, 2), 60, np.uint8))
+    ((room, frames),) = recorder.take_unfinished()
+    assert (room, frames[:, 0, 0].tolist()) == (7, list(range(49, 61))), "two seconds before, and what there is after"
+    assert recorder.take_unfinished() == []
 
 
 class Script:

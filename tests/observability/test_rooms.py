@@ -93,15 +93,16 @@ def test_a_state_from_before_there_were_rooms_is_taken():
     assert statistics.rooms.report() is None
 
 
-def test_the_first_clip_of_a_room_is_kept_and_handed_over_once():
+def test_the_first_clip_of_a_room_is_kept_until_it_is_dropped():
     statistics = three_unrolls()
     first, second = RoomClip(2, FRAMES), RoomClip(2, FRAMES + 1)
     statistics.add(rollout(clips=(first,)))
     statistics.add(rollout(clips=(second, RoomClip(6, FRAMES))))
-    taken = statistics.take_clips()
+    taken = statistics.clips()
     assert [clip.room for clip in taken] == [2, 6]
     assert taken[0].frames is first.frames
-    assert statistics.take_clips() == []
+    statistics.drop_clips(taken)
+    assert statistics.clips() == []
 
 
 def test_the_folder_has_report_graph_and_clips(tmp_path):

@@ -6,6 +6,7 @@ import av
 import pytest
 
 from configs.loader import load_config
+from rl_platform.observability.exploration import write_exploration
 from rl_platform.runtime.errors import InputError
 from rl_platform.runtime.evaluation import evaluate_run
 from rl_platform.runtime.train import train
@@ -40,6 +41,25 @@ def test_an_inline_run_tells_its_rooms(inline):
     directory, report = inline
     check_report(directory, report)
     assert report["rooms_per_episode"], "games of 150 steps end within 2,000"
+
+
+def test_clips_wait_until_the_disk_takes_them(inline, tmp_path, monkeypatch):
+    refused = []
+
+    def full_at_first(run_dir, report, clips, **kwargs):
+        if clips and not refused:
+            refused.append(clips)
+            raise OSError("no space left")
+        write_exploration(run_dir, report, clips, **kwargs)
+
+    monkeypatch.setattr("rl_platform.runtime.run.write_exploration", full_at_first)
+    run(tmp_path, *INLINE, "--run.total_env_steps=2000", "--run.checkpoint_every_s=0.1")
+    assert refused
+    assert clips_in(tmp_path) == clips_in(inline[0]) != []
+
+
+def clips_in(directory) -> list[str]:
+    return sorted(path.name for path in (directory / "exploration").glob("room_*.mp4"))
 
 
 @pytest.mark.slow
@@ -91,6 +111,11 @@ def test_an_evaluation_tells_the_rooms_of_each_game(inline):
     graph = json.loads((directory / "eval" / f"{report.checkpoint.name}-sampled-rooms.json").read_text())
     assert {int(room) for room in graph["rooms"]} == {room for rooms in visited for room in rooms}
     assert (directory / "eval" / f"{report.checkpoint.name}-sampled-rooms.png").exists()
+    assert min(entry["first_env_step"] for entry in graph["rooms"].values()) == 0
+    clips = sorted((directory / "eval").glob("*-sampled-room_*.mp4"))
+    assert [path.name for path in clips] == [
+        f"{report.checkpoint.name}-sampled-room_{room:02d}.mp4" for room in sorted(map(int, graph["rooms"]))
+    ]
     text = str(report)
     assert f"rooms: {len(graph['rooms'])} ever" in text
     assert all(f"  {' '.join(map(str, rooms))}" in text for rooms in visited)
