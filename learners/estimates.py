@@ -45,9 +45,15 @@ class Evaluation(NamedTuple):
     target: TargetPolicy | None
 
     @property
-    def log_ratios(self) -> Tensor:
-        """log π(a_t|x_t) − log μ(a_t|x_t) [T, B], without gradient."""
-        return self.log_prob.detach() - self.behaviour_log_prob
+    def target_params(self) -> Tensor:
+        """[T, B, P] of the policy whose returns are estimated: the present one, for IMPACT the target network's."""
+        return self.params if self.target is None else self.target.params
+
+    @property
+    def target_log_ratios(self) -> Tensor:
+        """[T, B] log of its probability of a_t over that of the policy that acted, without gradient."""
+        log_prob = self.log_prob.detach() if self.target is None else self.target.log_prob
+        return log_prob - self.behaviour_log_prob
 
 
 class Estimates(NamedTuple):
@@ -123,8 +129,8 @@ def estimate_returns(evaluation: Evaluation, sample: Sample, *, distribution: Ac
                      settings: LearnerSettings) -> ReturnEstimates:  # fmt: skip
     """Value targets and advantages of whole columns [T, B], from the values of T+1 rows.
 
-    V-trace corrects them for the lag of the policy that acted; its target policy is the present one, for IMPACT the
-    target network's. PPO's advantages are not weighted: the ratio in its surrogate would be applied twice.
+    V-trace corrects them for the lag of the policy that acted. PPO's advantages are not weighted: the ratio in its
+    surrogate would be applied twice.
 
     Bonuses have returns of their own, which know no episodes: they run through every transition, those that only reset
     as ordinary ones on which both policies agree, and are never cut off (Burda et al. 2019). Advantages are then the
@@ -132,10 +138,10 @@ def estimate_returns(evaluation: Evaluation, sample: Sample, *, distribution: Ac
     """
     steps, valid = sample.steps, sample.steps.valid
     if settings.relevance is not None:
-        valid = valid & relevant(settings.relevance, distribution=distribution, params=evaluation.params,
+        valid = valid & relevant(settings.relevance, distribution=distribution, params=evaluation.target_params,
                                  behaviour=steps.behaviour, rho_clip=settings.rho_clip)  # fmt: skip
     extrinsic = _corrected(
-        _target_log_ratios(evaluation),
+        evaluation.target_log_ratios,
         settings,
         rewards=settings.reward_scale * transform_reward(steps.reward, settings.reward_transform),
         values=evaluation.values.detach(),
@@ -170,20 +176,13 @@ def _intrinsic(evaluation: Evaluation, sample: Sample, learned: Tensor, settings
     assert settings.rnd is not None and sample.bonuses is not None and evaluation.intrinsic_values is not None
     values = evaluation.intrinsic_values.detach()
     return _corrected(
-        torch.where(sample.steps.valid, evaluation.log_ratios, 0.0),
+        torch.where(sample.steps.valid, evaluation.target_log_ratios, 0.0),
         settings,
         rewards=sample.bonuses.rewards.to(values.dtype),
         values=values,
         discounts=torch.full_like(values[1:], settings.rnd.discount),
         valid=learned,
     )
-
-
-def _target_log_ratios(evaluation: Evaluation) -> Tensor:
-    """[T, B] of the policy whose returns are estimated over the one that acted."""
-    if evaluation.target is None:
-        return evaluation.log_ratios
-    return evaluation.target.log_prob - evaluation.behaviour_log_prob
 
 
 def _tally(sample: Sample, returns: ReturnEstimates, distillation: LossTerm | None) -> Tallies:

@@ -100,7 +100,7 @@ def weighted_sum(terms: dict[str, Term], reduction: Reduction) -> Objective:
 def _means(estimates: Estimates, kl_behaviour: Tensor, rho_clip: float) -> dict[str, Tensor]:
     """What is shown beside the terms' own metrics: means [] over this rank's valid steps."""
     valid = estimates.returns.valid
-    return off_policy_metrics(estimates.evaluation.log_ratios, kl_behaviour, valid, rho_clip) | {
+    return off_policy_metrics(estimates.evaluation.target_log_ratios, kl_behaviour, valid, rho_clip) | {
         "advantage_abs_mean": mean_valid(estimates.returns.advantages.abs(), valid),
         "value_mean": mean_valid(estimates.values, valid),
     }
@@ -118,10 +118,14 @@ def _replayed_divergence(estimates: Estimates, totals: Tallies,
 
 @torch.no_grad()
 def off_policy_metrics(log_ratios: Tensor, kl: Tensor, valid: Tensor, rho_clip: float) -> dict[str, Tensor]:
-    """How far the present policy is from the one that acted, over valid steps; all [T, B].
+    """How far policies are from the one that acted, μ, over valid steps; all [T, B].
 
-    Returns: `rho_mean`, the unclipped π/μ (1 in expectation); `rho_clip_share`, the steps on which it exceeds
-      `rho_clip`; `kl_behaviour`, KL(μ‖π) in nats.
+    Args:
+      log_ratios: of the policy whose returns are estimated, to μ.
+      kl: KL(μ‖π) of the present policy, in nats.
+
+    Returns: `rho_mean`, the unclipped ratio (1 in expectation); `rho_clip_share`, the steps on which it exceeds
+      `rho_clip`; `kl_behaviour`.
     """
     ratios = log_ratios.exp()
     return {

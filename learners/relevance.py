@@ -33,7 +33,7 @@ def relevant(
     Where the divergence is NaN the step is accepted: a fault must show in the loss, not vanish with the step.
 
     Args:
-      params, behaviour: [T, B, P] of π and of μ.
+      params, behaviour: [T, B, P] of π, for IMPACT its target network's, and of μ.
       rho_clip: ρ̄ of V-trace (∞: π̃ is π, and every step is accepted).
 
     Raises:

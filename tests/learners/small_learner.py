@@ -11,14 +11,16 @@ from learners.learner import Learner
 from learners.optimizer import OptimizerFactory, rmsprop
 from learners.settings import LearnerSettings
 from models.build import build_actor_critic
-from rl_platform.core.distributions import Categorical
+from rl_platform.core.distributions import Categorical, distribution_of
 from rl_platform.core.schedule import Schedule
 from rl_platform.core.spec import ActionSpec, EnvSpec
 from rl_platform.core.types import Batch, Trajectory, UpdateInfo
 
 VECTORS = EnvSpec("vectors", (3,), "float32", ActionSpec("categorical", 2))
 IMAGES = EnvSpec("images", (4, 36, 36), "uint8", ActionSpec("categorical", 2), frame_stack=4)
-ENCODERS = {VECTORS: {"kind": "mlp", "hidden": (16,)}, IMAGES: {"kind": "nature_cnn", "embedding": 16}}
+CONTINUOUS = EnvSpec("continuous", (3,), "float32", ActionSpec("gaussian", 1))
+ENCODERS = {VECTORS: {"kind": "mlp", "hidden": (16,)}, IMAGES: {"kind": "nature_cnn", "embedding": 16},
+            CONTINUOUS: {"kind": "mlp", "hidden": (16,)}}  # fmt: skip
 STEPS, COLUMNS = 5, 6
 
 
@@ -29,7 +31,7 @@ def learner(spec: EnvSpec = VECTORS, *, optimizer: OptimizerFactory | None = Non
     network = build_actor_critic(spec, encoder=ENCODERS[spec], normalize_observations=normalize_observations, seed=1)
     return Learner(
         network.to(dtype),
-        Categorical(2),
+        distribution_of(spec.action),
         LearnerSettings(**settings),
         optimizer=optimizer or rmsprop(),
         learning_rate=learning_rate or Schedule(1e-2),

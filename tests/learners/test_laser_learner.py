@@ -9,6 +9,7 @@ import torch
 from learners.relevance import Relevance, relevant
 from learners.settings import ImpactSettings
 from rl_platform.core.distributions import Categorical
+from rl_platform.core.schedule import Schedule
 from rl_platform.core.types import Batch
 from tests.learners.small_learner import (
     COLUMNS,
@@ -78,6 +79,29 @@ def test_a_rejected_step_is_as_good_as_invalid(objective: str, policy: str):
     assert optimizer_steps(rejecting) == optimizer_steps(masked)
     assert parameters(rejecting).tobytes() == parameters(masked).tobytes()
     assert info.metrics["loss/total"] == expected.metrics["loss/total"]
+
+
+def test_impacts_target_network_is_what_relevance_and_ratios_are_of():
+    """V-trace estimates the returns of its policy. Until the third update it is the one before the first."""
+    relevance, made = Relevance(threshold=THRESHOLD), hard_batch(2)
+    learning = learner(VECTORS, relevance=relevance, learning_rate=Schedule(0.3), **OBJECTIVES["impact"])
+    for seed in range(2):
+        learning.update(hard_batch(seed))
+    present = learning.weights().vector
+    metrics, kept = learning.update(made).metrics, accepted(relevance, made) & made.steps.valid
+    assert metrics["accept_rate"] == kept.sum() / made.steps.valid.sum()
+    assert (present != parameters(learner())).any()
+    of_target = acted_by(learner(), made).steps.behaviour
+    log_ratios = log_prob(of_target, made.steps.action) - log_prob(made.steps.behaviour, made.steps.action)
+    ratios = np.exp(log_ratios[kept])
+    assert metrics["rho_mean"] == pytest.approx(ratios.mean(), rel=1e-4)
+    assert metrics["rho_clip_share"] == pytest.approx((ratios > 1).mean(), rel=1e-4)
+
+
+def log_prob(logits: np.ndarray, action: np.ndarray) -> np.ndarray:
+    """[B, T] of logits [B, T, 2]."""
+    all_of_them = torch.from_numpy(logits.copy()).log_softmax(-1).numpy()
+    return np.take_along_axis(all_of_them, action[..., None], -1)[..., 0]
 
 
 def test_accept_rates_are_counted():

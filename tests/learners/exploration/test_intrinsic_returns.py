@@ -54,7 +54,7 @@ def slow_intrinsic(sample: Sample, evaluation: Evaluation, settings: LearnerSett
                    learned: Tensor) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Targets and advantages [T, B] as sums over k of products, every transition an ordinary one."""
     bonus, values = sample.bonuses.rewards.numpy(), evaluation.intrinsic_values.numpy()
-    ratios = np.where(sample.steps.valid, evaluation.log_ratios.exp(), 1.0) * learned.numpy()
+    ratios = np.where(sample.steps.valid, evaluation.target_log_ratios.exp(), 1.0) * learned.numpy()
     if settings.estimator == "gae":
         ratios = learned.numpy().astype(float)
     rho, c = (np.minimum(limit, ratios) for limit in (settings.rho_clip, settings.c_clip))
