@@ -19,7 +19,7 @@ from learners.settings import LearnerSettings
 from learners.state import check_fits, load_arrays, named_arrays
 from learners.target import TargetNetwork
 from learners.terms import Coefficients
-from learners.totals import Bookkeeping, bookkeeping_counts, column_ages, read_bookkeeping
+from learners.totals import Bookkeeping, bookkeeping_counts, column_histograms, read_bookkeeping
 from learners.transfer import BatchTransfer
 from rl_platform.core.distributions import ActionDistribution
 from rl_platform.core.flat import FlatParameters
@@ -194,7 +194,7 @@ class Learner:
             **counts,
             metrics={**metrics, **batch.metrics},
             columns_dropped=batch.columns_dropped,
-            histograms=column_ages(batch, self._version - 1),  # the version that learned from it
+            histograms=column_histograms(batch, self._version - 1),  # the version that learned from it
         )
 
     def weights(self) -> Weights:

@@ -80,10 +80,10 @@ def read_bookkeeping(ranks: Ranks, counts: Sequence[float]) -> Bookkeeping:
     return Bookkeeping(int(env_steps), metrics, observations)
 
 
-def column_ages(batch: Batch, version: int) -> dict[str, np.ndarray]:
-    """Versions between the weights that acted and `version`, of online columns and of replayed ones."""
-    ages = version - batch.weight_version
-    return {"policy_lag": ages[batch.online], "replay_age": ages[~batch.online]}
+def column_histograms(batch: Batch, version: int) -> dict[str, np.ndarray]:
+    """Versions between the weights that acted and `version`, of online and replayed columns, and the uses of these."""
+    ages, replayed = version - batch.weight_version, ~batch.online
+    return {"policy_lag": ages[batch.online], "replay_age": ages[replayed], "reuse": batch.uses[replayed]}
 
 
 _NUM_COUNTS = 6
@@ -94,9 +94,8 @@ def _counts(ranks: Ranks, batch: Batch, version: int) -> list[int]:
 
     Then the largest lag of each rank and the largest age of each, in a place of its own, where sums keep it.
     """
-    lags, ages = column_ages(batch, version).values()
+    lags, ages, uses = column_histograms(batch, version).values()
     largest = np.zeros((2, ranks.count), np.int64)
     largest[:, ranks.index] = lags.max(initial=0), ages.max(initial=0)
-    uses = batch.uses[~batch.online]
     sums = [batch.env_steps, len(lags), lags.sum(), len(ages), ages.sum(), uses.sum()]
     return [*map(int, sums), *largest.ravel().tolist()]

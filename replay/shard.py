@@ -73,7 +73,7 @@ class ReplayShard:
             env_steps=env_steps,
             columns_dropped=self._queue.take_dropped() if self._queue is not None else 0,
             uses=np.concatenate([ring.uses[slots] for ring, slots in drawn]),
-            metrics=self._metrics(portions),
+            metrics=self._metrics(portions) | self._score_age(learner_version, weights),
         )
 
     def status(self) -> ShardStatus:
@@ -105,6 +105,13 @@ class ReplayShard:
             "replay/waiting_share": portions.lent / portions.total,
         }
         return shares | {key: value for source in self.sources for key, value in source.metrics().items()}
+
+
+    def _score_age(self, learner_version: int, weights: Weights | None) -> dict[str, float]:
+        """How many updates older than the learner will be are the weights that candidates were compared under."""
+        if weights is None or not any(source.scores for source in self.sources):
+            return {}
+        return {"replay/score_age": float(learner_version - weights.version)}
 
 
 def _assembled(drawn: list[Drawn], total: int) -> Trajectory:

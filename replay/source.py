@@ -52,6 +52,11 @@ class ReplaySource:
         """Whether it holds enough to give so many."""
         return len(self.ring) >= max(self._min_fill, num_columns)
 
+    @property
+    def scores(self) -> bool:
+        """Whether it compares its candidates."""
+        return self._choice is not None
+
     def draw(self, num_columns: int, weights: Weights | None) -> np.ndarray:
         """The slots of `num_columns` distinct columns; counts the draw and their use.
 

@@ -198,4 +198,5 @@ class UpdateInfo(NamedTuple):
     had_batch: bool = True
     """This rank took part with a batch of its own."""
     histograms: Mapping[str, np.ndarray] = {}
-    """Of this rank's columns: `policy_lag` of online ones, `replay_age` of replayed ones, in versions."""
+    """Of this rank's columns: `policy_lag` of online ones, `replay_age` of replayed ones, in versions, and their `reuse`:
+    how many batches each has been in."""

@@ -281,6 +281,7 @@ def test_ages_are_told_apart_by_where_columns_come_from():
     assert {name: info.metrics[name] for name in expected} == pytest.approx(expected)
     assert info.histograms["policy_lag"].tolist() == [0, 1, 1]
     assert info.histograms["replay_age"].tolist() == [4, 5, 3]
+    assert info.histograms["reuse"].tolist() == [2, 3, 4]
     only_online = learning.update(batch()).metrics
     assert not {"replay_age_mean", "reuse_mean", "online_share"} & only_online.keys()
     only_replayed = learning.update(batch()._replace(online=np.zeros(COLUMNS, bool))).metrics

@@ -8,7 +8,7 @@ import pytest
 
 from replay import sources
 from replay.candidates import CandidateSchedule
-from replay.distance import ln_norm
+from replay.distance import norm
 from replay.mixture import Mixture
 from replay.queue import QueueSource
 from replay.scoring import Scorer
@@ -22,7 +22,7 @@ def uniform(capacity: int = 40, min_fill: int = 1, name: str = "uniform"):
 
 
 def elite(capacity: int = 40, min_fill: int = 1):
-    scorer = Scorer(moved_features, ln_norm)
+    scorer = Scorer(moved_features, norm(2.0))
     return sources.elite(capacity, min_fill=min_fill, rng=np.random.default_rng(1),
                          candidates=CandidateSchedule(3.0), scorer=scorer)  # fmt: skip
 
@@ -46,6 +46,15 @@ def test_shares_are_exact_in_every_batch():
         assert batch.weight_version.tolist() == [number - number % 5 for number in found]
         assert batch.uses[:5].tolist() == [1] * 5 and (batch.uses[5:] >= 1).all()
         assert batch.metrics["replay/online_share"] == 0.625 and batch.metrics["replay/waiting_share"] == 0.0
+
+
+def test_the_age_of_scores_is_told_where_there_are_any():
+    learner_at, known = 5, weights(0.1)
+    scoring, plain = shard((elite(), 0.5)), shard((uniform(), 0.5))
+    for replay in (scoring, plain):
+        replay.insert(unroll(0, 8, version=learner_at))
+    assert scoring.next_batch(learner_at, known).metrics["replay/score_age"] == learner_at - known.version == 4
+    assert "replay/score_age" not in plain.next_batch(learner_at, known).metrics
 
 
 def test_uses_count_the_batches_that_a_column_was_in():
