@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rl_platform.core.types import PER_COLUMN, Trajectory
+from rl_platform.core.types import Trajectory, axes_swapped
 
 
 class BatchTransfer:
@@ -23,7 +23,7 @@ class BatchTransfer:
 
         The arrays are only read: they may lie in shared memory that others read too.
         """
-        arrays = [_time_first(name, array) for name, array in steps._asdict().items()]
+        arrays = axes_swapped(steps)
         if self._stream is None:
             return Trajectory(*(torch.from_numpy(np.array(array, order="C")).to(self._device) for array in arrays))
         return self._staged([_page_locked(array) for array in arrays], self._stream)
@@ -36,10 +36,6 @@ class BatchTransfer:
         for copy in copies:  # allocated on one stream, used on another: not to be reused before that use has ended
             copy.record_stream(computing)
         return Trajectory(*copies)
-
-
-def _time_first(name: str, array: np.ndarray) -> np.ndarray:
-    return array if name in PER_COLUMN else array.swapaxes(0, 1)
 
 
 def _page_locked(array: np.ndarray) -> Tensor:

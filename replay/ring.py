@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rl_platform.core.types import PER_COLUMN, Trajectory, Unroll
+from rl_platform.core.types import Trajectory, Unroll, axes_swapped
 
 EMPTY = -1
 """The serial of a slot that holds no column."""
@@ -55,7 +55,7 @@ class ColumnRing:
     def write(self, slots: np.ndarray, unroll: Unroll, columns: slice | np.ndarray) -> None:
         """Copy `columns` of an unroll into as many distinct `slots`; its other columns were seen and not kept."""
         num_columns = unroll.steps.action.shape[1]
-        self._put(slots, Trajectory(*map(_columns_first, Trajectory._fields, unroll.steps)), columns)
+        self._put(slots, axes_swapped(unroll.steps), columns)
         self.serial[slots] = self.seen + np.arange(num_columns)[columns]
         *source, self.weight_version[slots] = unroll.origin
         self.origin[slots, :3], self.origin[slots, 3] = source, np.arange(num_columns)[columns]
@@ -131,7 +131,3 @@ class ColumnRing:
     def _written(self) -> Trajectory:
         assert self._slots is not None, "read before the first write"
         return self._slots
-
-
-def _columns_first(name: str, array: np.ndarray) -> np.ndarray:
-    return array if name in PER_COLUMN else array.swapaxes(0, 1)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from learners.losses.term import LossTerm, count_valid, mean_valid
+from learners.losses.term import LossTerm, count_valid
 
 
 def policy_gradient_loss(*, log_prob: Tensor, advantages: Tensor, valid: Tensor) -> LossTerm:
@@ -18,5 +18,4 @@ def policy_gradient_loss(*, log_prob: Tensor, advantages: Tensor, valid: Tensor)
     # Masked before they meet: the gradient of a product masked after it would be 0 · NaN.
     weights = torch.where(valid, advantages.detach(), 0.0)
     loss = -(torch.where(valid, log_prob, 0.0) * weights).sum()
-    metrics = {"advantage_abs_mean": mean_valid(weights.abs(), valid)}
-    return LossTerm(loss, count_valid(valid, loss.dtype), metrics)
+    return LossTerm(loss, count_valid(valid, loss.dtype), {})

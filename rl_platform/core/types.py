@@ -53,6 +53,12 @@ PER_COLUMN = frozenset({"memory", "previous_action", "previous_reward", "task"})
 """Fields of a trajectory without a time axis."""
 
 
+def axes_swapped(steps: Trajectory) -> Trajectory:
+    """Time-major to columns first, or back; arrays are views."""
+    return Trajectory(*(array if name in PER_COLUMN else array.swapaxes(0, 1)
+                        for name, array in zip(Trajectory._fields, steps, strict=True)))  # fmt: skip
+
+
 class Origin(NamedTuple):
     """Who made an unroll, and with which weights."""
 
@@ -198,5 +204,5 @@ class UpdateInfo(NamedTuple):
     had_batch: bool = True
     """This rank took part with a batch of its own."""
     histograms: Mapping[str, np.ndarray] = {}
-    """Of this rank's columns: `policy_lag` of online ones, `replay_age` of replayed ones, in versions, and their `reuse`:
-    how many batches each has been in."""
+    """Of this rank's columns: `policy_lag` of online ones, `replay_age` of replayed ones, in versions, and `reuse` of
+    these: how many batches each has been in."""

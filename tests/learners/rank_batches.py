@@ -11,7 +11,7 @@ from models.actor_critic import ActorCritic
 from rl_platform.core.distributions import distribution_of
 from rl_platform.core.flat import FlatParameters
 from rl_platform.core.interfaces import VectorEnv
-from rl_platform.core.types import PER_COLUMN, Batch, Trajectory, Weights
+from rl_platform.core.types import Batch, Trajectory, Weights, axes_swapped
 
 Situation = Literal["equal", "unequal", "starved"]
 SITUATIONS: tuple[Situation, ...] = ("equal", "unequal", "starved")
@@ -29,8 +29,7 @@ def record(env: VectorEnv, network: ActorCritic, *, unroll_length: int, num_batc
 
 
 def _as_batch(steps: Trajectory, sequence: int) -> Batch:
-    arrays = {name: array if name in PER_COLUMN else array.swapaxes(0, 1) for name, array in steps._asdict().items()}
-    columns = Trajectory(**{name: array.copy() for name, array in arrays.items()})
+    columns = Trajectory(*(array.copy() for array in axes_swapped(steps)))
     count = len(columns.valid)
     return Batch(
         columns,

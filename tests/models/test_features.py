@@ -8,7 +8,7 @@ import torch
 
 from configs.loader import load_config
 from models.features import Projection, trunk_activations
-from rl_platform.core.types import PER_COLUMN, Trajectory
+from rl_platform.core.types import axes_swapped
 from rl_platform.runtime import build, build_envs
 
 SMALL = ["--actors.count=1", "--actors.envs_per_actor=8", "--actors.unroll_length=20"]
@@ -22,7 +22,7 @@ def collected(name: str, *overrides: str):
     worker = build.make_worker(config, 0, 0)
     steps = worker.collect(weights)[0].steps
     worker.close()
-    columns = Trajectory(*(a if n in PER_COLUMN else a.swapaxes(0, 1) for n, a in steps._asdict().items()))
+    columns = axes_swapped(steps)
     return build.make_shard(config, spec).sources[0], columns, weights
 
 

@@ -19,7 +19,7 @@ from models.rnd import build_rnd
 from rl_platform.core.distributions import Categorical
 from rl_platform.core.schedule import Schedule
 from rl_platform.core.spec import EnvSpec
-from rl_platform.core.types import PER_COLUMN, Batch, Trajectory
+from rl_platform.core.types import Batch, Trajectory, axes_swapped
 from tests.learners.small_learner import COLUMNS, ENCODERS, STEPS, VECTORS, batch
 
 OUTPUTS = 8
@@ -78,6 +78,5 @@ def reset_batch(spec: EnvSpec = VECTORS, seed: int = 0) -> Batch:
 
 def as_sample(made: Batch) -> Sample:
     """As the learner has it on its device; frames are not stacked."""
-    steps = {name: torch.from_numpy(array.copy() if name in PER_COLUMN else array.swapaxes(0, 1).copy())
-             for name, array in made.steps._asdict().items()}  # fmt: skip
-    return Sample(Trajectory(**steps), torch.from_numpy(~made.online))
+    steps = Trajectory(*(torch.from_numpy(array.copy()) for array in axes_swapped(made.steps)))
+    return Sample(steps, torch.from_numpy(~made.online))
