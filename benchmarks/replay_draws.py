@@ -209,7 +209,7 @@ def comparisons(played: Played, columns: Columns, *, num_columns: int, batches: 
     rng, size = np.random.default_rng(seed), {"columns": num_columns, "batches": batches}
     uniform = draw(played, None, closest, seed=seed, **size)
     drawn = {f"elite_{number}": draw(played, columns.drift, select, seed=seed + number, **size)
-             for number, select in STRATEGIES.items()}  # fmt: skip
+             for number, select in enumerate(STRATEGIES.values(), 1)}  # fmt: skip
     drawn["attentive"] = draw(played, columns.distance, closest, seed=seed + len(drawn) + 1, **size)
     found = []
     for kind, own in drawn.items():

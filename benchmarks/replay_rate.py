@@ -1,4 +1,4 @@
-"""How fast a learner is that is fed from memory, with half of each batch from uniform or elite replay, or from neither.
+"""How fast a learner is that is fed from memory, half of each batch being uniform, elite, attentive or no replay.
 
     python -m benchmarks.replay_rate [--rounds 5] [--updates 100] [--section.key=value ...]
 
@@ -9,9 +9,9 @@ asked for, with the newest weights, while the learner works on the one before. Î
 (`replay.score_stride` 1). Nothing else should run: the shard needs the second core.
 
 Prints the medians of the rounds, in which the kinds take turns, to stderr and one JSON object: updates/s of each round,
-ratios to the queue alone with their limits (uniform 0.9, elite 0.7), and `score_age`, the most updates between the
-weights that candidates were compared under and those that learned from them. Exit status 1 if a ratio is below its
-limit or a score more than one update old.
+ratios to the queue alone with their limits (uniform 0.9, elite 0.7; attentive has none), and `score_age`, the most
+updates between the weights that candidates were compared under and those that learned from them. Exit status 1 if a
+ratio is below its limit or a score more than one update old.
 """
 
 import argparse
@@ -37,7 +37,8 @@ from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.build_replay import compares_features
 from rl_platform.runtime.ray_actors import LearnerActor, ReplayActor, Seat
 
-KINDS = {"queue": "atari/pong_impala", "uniform": "atari/pong_uniform", "elite": "atari/pong_elite"}
+KINDS = {"queue": "atari/pong_impala", "uniform": "atari/pong_uniform", "elite": "atari/pong_elite",
+         "attentive": "atari/pong_attentive"}  # fmt: skip
 LIMITS = {"uniform": 0.9, "elite": 0.7}
 FIXED = ("--actors.max_policy_lag=1000000000", "--replay.score_stride=1", "--run.eval=null")
 """Recorded columns never grow too old."""
@@ -154,8 +155,8 @@ def measure(configs: dict[str, Config], *, rounds: int, updates: int) -> dict[st
 def report(fed: dict[str, list[Fed]]) -> dict[str, Any]:
     """What is printed, and whether it `passed`."""
     medians = {kind: statistics.median(each.updates_per_s for each in rounds) for kind, rounds in fed.items()}
-    ratios = {kind: medians[kind] / medians["queue"] for kind in LIMITS}
-    age = max(each.score_age for each in fed["elite"])
+    ratios = {kind: median / medians["queue"] for kind, median in medians.items() if kind != "queue"}
+    age = max(each.score_age for rounds in fed.values() for each in rounds)
     return {
         "updates_per_s": {kind: [round(each.updates_per_s, 3) for each in rounds] for kind, rounds in fed.items()},
         "medians": medians,

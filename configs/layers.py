@@ -38,32 +38,34 @@ def shipped_names() -> list[str]:
     return sorted(path.relative_to(SHIPPED).with_suffix("").as_posix() for path in SHIPPED.rglob("*.yaml"))
 
 
-def file_layers(name: str) -> list[Layer]:
-    """The layers of a configuration, lowest first: what it extends, then itself.
+def file_layers(*names: str) -> list[Layer]:
+    """The layers of a configuration and of what is laid over it, lowest first: of each what it extends, then itself.
 
-    A file that several others extend is laid once, at its first place.
+    What the others extend is laid once, at its first place: laid again, it would undo what lies over it there. The
+    files named here are laid in any case.
 
     Args:
-      name: a path, or a shipped name.
+      names: each a path, or a shipped name.
 
     Raises:
       ConfigError: a file is missing, unreadable, too large, no mapping, or extends itself.
     """
-    layers: dict[Path, Layer] = {}
-    _add_file(_find(name, Path()), (), layers)
-    return list(layers.values())
+    layers: list[Layer] = []
+    for name in names:
+        _add_file(_find(name, Path()), (), layers)
+    return layers
 
 
-def _add_file(path: Path, chain: tuple[Path, ...], layers: dict[Path, Layer]) -> None:
+def _add_file(path: Path, chain: tuple[Path, ...], layers: list[Layer]) -> None:
     if path in chain:
         cycle = " → ".join(str(one) for one in (*chain[chain.index(path) :], path))
         raise ConfigError(f"{path}: extends itself ({cycle}); remove one of these")
-    if path in layers:
+    if chain and any(layer.source == str(path) for layer in layers):
         return
     settings = _read_mapping(path)
     for name in _extended(settings.pop("extends", []), path):
         _add_file(_find(name, path.parent, f"{path}: extends: "), (*chain, path), layers)
-    layers[path] = Layer(str(path), settings)
+    layers.append(Layer(str(path), settings))
 
 
 def _extended(names: Any, path: Path) -> list[str]:

@@ -24,7 +24,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = (), extends: Seque
       ConfigError: one line that names the key, file or value at fault, and how to mend it.
     """
     name_or_path = str(name_or_path)
-    layers = [layer for name in (name_or_path, *extends) for layer in file_layers(name)] + override_layers(overrides)
+    layers = file_layers(name_or_path, *extends) + override_layers(overrides)
     settings: Any = _defaults()
     for layer in layers:
         settings = _laid_over(settings, layer)

@@ -69,7 +69,7 @@ class AttentiveSource(Section):
     capacity: int = _capacity()
     min_fill: int = _min_fill()
     distance: Literal["ln_norm", "cosine", "kl"] = key("ln_norm", "How two columns' features are compared.")
-    norm: float = key(2.0, "p of ln_norm.", gt=0.0, le=100.0)
+    norm: float = key(2.0, "p of ln_norm.", ge=1.0, le=100.0)
     candidates: Annealing = key(Annealing(), "How many candidates are drawn.")
 
 
@@ -81,7 +81,7 @@ class EliteSource(Section):
     capacity: int = _capacity()
     min_fill: int = _min_fill()
     distance: Literal["ln_norm", "cosine", "kl"] = key("ln_norm", "How features then and now are compared.")
-    norm: float = key(2.0, "p of ln_norm.", gt=0.0, le=100.0)
+    norm: float = key(2.0, "p of ln_norm.", ge=1.0, le=100.0)
     strategy: Literal["nearest", "stratified", "least_used", "least_used_in_strata"] = key(
         "least_used",
         "Which candidates are taken: the nearest (1), every k-th by distance (2), the least used and of these the "
@@ -99,6 +99,15 @@ Source = Annotated[
 ]
 
 
+class ScorerConfig(Section):
+    """What computes the features of stored columns under the newest weights, for attentive and elite."""
+
+    device: Literal["cpu", "cuda"] = key("cpu", "Where features of stored columns are computed.")
+    gpus: float = key(
+        0.0, "GPUs that Ray sets aside for the replay actor, which computes them.", unit="logical GPUs", ge=0.0, le=1.0
+    )
+
+
 class ReplayConfig(Section):
     """From unrolls to batches."""
 
@@ -111,6 +120,7 @@ class ReplayConfig(Section):
         "null: the activations themselves. Kept with each step as float16.", unit="features", ge=1, le=65_536,
     )  # fmt: skip
     score_stride: int = key(1, "Only every n-th step of a column is compared.", unit="env steps", ge=1, le=10_000)
+    scorer: ScorerConfig = key(ScorerConfig(), "What computes the features that attentive and elite compare.")
     checkpoint: bool = key(False, "Whether checkpoints hold the replayed columns; without, they are collected anew.")
     prefetch: int = key(
         2, "Batches under way at once: the learner works on one while the others are assembled and fetched. Attentive "

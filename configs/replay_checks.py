@@ -16,6 +16,7 @@ def check_replay(config: "Config") -> None:
     for index, source in enumerate(config.replay.sources[1:], 1):
         _check_replayed(config, index, source)
     _check_lag(config)
+    _check_scorer(config)
 
 
 def columns_of(config: "Config", share: float) -> int:
@@ -94,6 +95,29 @@ def _check_lag(config: "Config") -> None:
             f"actors.max_policy_lag {config.actors.max_policy_lag} cannot be kept: the last of {unroll} columns of an "
             f"unroll (actors.envs_per_actor) may be {lag} updates of {online} columns (learner.batch_columns) old; "
             f"allow {lag}, or make learner.batch_columns a multiple of actors.envs_per_actor"
+        )
+
+
+def _check_scorer(config: "Config") -> None:
+    scorer, uses_ray = config.replay.scorer, config.cluster.mode == "ray"
+    if scorer.gpus > 0 and not uses_ray:
+        raise ValueError("replay.scorer.gpus is for Ray; set cluster.mode to ray, or leave it out")
+    if scorer.gpus > 0 and scorer.device == "cpu":
+        raise ValueError("replay.scorer.gpus sets a GPU aside that replay.scorer.device cpu never uses; set it to 0")
+    if scorer.device == "cuda" and all(source.kind not in ("attentive", "elite") for source in config.replay.sources):
+        raise ValueError("replay.scorer.device cuda: no replay source compares features; set it to cpu")
+    if scorer.device == "cuda" and uses_ray:
+        _check_gpus(scorer.gpus, config.cluster.gpus_per_learner)
+
+
+def _check_gpus(of_scorer: float, of_learner: float) -> None:
+    """Each must find its part on one GPU: of more than one, Ray sets aside whole ones and one remaining part."""
+    if of_scorer == 0:
+        raise ValueError("replay.scorer.device cuda needs a GPU from Ray; set replay.scorer.gpus to 1, or to a part")
+    if of_learner + of_scorer > 1 and max(of_learner, of_scorer) < 1:
+        raise ValueError(
+            f"cluster.gpus_per_learner {of_learner:g} and replay.scorer.gpus {of_scorer:g} do not fit on one GPU; "
+            "let them add up to 1 or less, or set one of them to 1"
         )
 
 

@@ -66,7 +66,8 @@ class PresentFeatures:
         if len(times) < len(observation):
             observation = observation[torch.from_numpy(times)]
         shape = observation.shape[:2]
-        nothing, memory = torch.zeros(shape, dtype=torch.bool), torch.zeros((shape[1], 0))
+        device = self._network.device
+        nothing, memory = torch.zeros(shape, dtype=torch.bool, device=device), torch.zeros(shape[1], 0, device=device)
         embedding = self._network(observation, nothing, memory).embedding
         features = self._view(embedding.flatten(0, 1)).unflatten(0, shape)
         return features.transpose(0, 1).numpy(force=True)

@@ -12,6 +12,7 @@ from replay.segments import (
     Segment,
     copied,
     delete_others,
+    has_segments,
     read_segments,
     unwritten,
     worth_keeping,
@@ -29,10 +30,11 @@ class ReplayContents:
       folder: this shard's own place for columns, apart from its checkpoints, which share what is there. None: columns
         are not kept; sources then begin empty, but with the λ and the random numbers that they had come to.
       segment_columns: most columns of a file; bounds the memory for writing one, and the loss if one is damaged.
+      former: folders of shards that are no more; their segments are deleted here when nobody needs them.
     """
 
-    def __init__(self, folder: Path | None, *, segment_columns: int = 256):
-        self._folder, self._segment_columns = folder, segment_columns
+    def __init__(self, folder: Path | None, *, segment_columns: int = 256, former: Sequence[Path] = ()):
+        self._folder, self._segment_columns, self._former = folder, segment_columns, former
         self._segments: dict[str, list[Segment]] = {}
 
     def state_dict(self, sources: Sequence[ReplaySource], *, needed: Set[str] = frozenset(),
@@ -50,6 +52,7 @@ class ReplayContents:
         Raises:
           OSError: the disk refused; what was written counts as written.
         """
+        self._clear_forsaken(sources, needed)
         if self._folder is None:
             with lock:
                 return {source.name: _without_columns(source) for source in sources}
@@ -76,6 +79,22 @@ class ReplayContents:
                 self._load(source, state[source.name], report)
             else:
                 report(f"replay source {source.name} is not in the checkpoint: it begins empty")
+        for folder in self._forsaken(sources):
+            if has_segments(folder):
+                report(f"nobody goes on with the replayed columns in {folder}: they go with the checkpoints that "
+                       "name them")  # fmt: skip
+
+    def _clear_forsaken(self, sources: Sequence[ReplaySource], needed: Set[str]) -> None:
+        for folder in self._forsaken(sources):
+            delete_others(folder, needed)
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _forsaken(self, sources: Sequence[ReplaySource]) -> list[Path]:
+        """Folders of sources that are no more, here or of former shards; these shards' own after what is in them."""
+        present = {source.name for source in sources}
+        here = [] if self._folder is None else [path for path in self._folder.glob("*/") if path.name not in present]
+        return here + [path for shard in self._former if shard.exists() for path in (*shard.glob("*/"), shard)]
 
     def _at(self, source: ReplaySource) -> Path:
         assert self._folder is not None, "columns are not kept"

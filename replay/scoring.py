@@ -1,8 +1,9 @@
 """What makes a candidate close: its features under the present weights, compared with others.
 
 Scores are computed inside the draw, with the weights that came with the request for a batch: the newest published
-when it was made. That is while the learner works on the batch before, so that scores lag by at most the updates under
-way at once, and no thread of their own is needed: a shard has a process to itself.
+when it was made. Over Ray that is while the learner works on the batch before, so that scores lag by at most the
+updates under way at once, and no thread of their own is needed: there a shard has a process to itself. In one process
+the learner's thread scores before it learns; a collector thread goes on playing meanwhile, and waits only to insert.
 """
 
 from collections.abc import Callable
@@ -34,7 +35,7 @@ class Scorer:
         steps = ring.read(slots)
         assert steps.features.shape[-1], "the unrolls carry no features to compare with"
         times = self._times(steps)
-        return self.distance(self.features(weights, steps, times), steps.features[:, times])
+        return self.distance.of_blocks(self.features(weights, steps, times), steps.features[:, times])
 
     def from_current(self, ring: ColumnRing, slots: np.ndarray, weights: Weights) -> np.ndarray:
         """How far each column is from the current states (attentive replay, Sun et al. 2020).
@@ -49,7 +50,7 @@ class Scorer:
         last = np.array([newest.action.shape[1] - 1])
         current = self.features(weights, newest, last)
         seen = self.features(weights, steps, self._times(steps))
-        return np.mean([self.distance(seen, np.broadcast_to(state, seen.shape)) for state in current], axis=0)
+        return self.distance.to_states(seen, current[:, 0]).mean(axis=1)
 
     def _times(self, steps: Trajectory) -> np.ndarray:
         return np.arange(0, steps.action.shape[1], self.stride)

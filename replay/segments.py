@@ -76,6 +76,11 @@ def delete_others(folder: Path, files: Set[str]) -> None:
             path.unlink()
 
 
+def has_segments(folder: Path) -> bool:
+    """Whether any column is there."""
+    return any(folder.glob("*.safetensors"))
+
+
 def read_segments(folder: Path, segments: Sequence[Segment], report: Callable[[str], None]) -> Iterator[Stored]:
     """The columns of each segment in turn; those of a missing or damaged one are lost, and that is reported."""
     for segment in segments:

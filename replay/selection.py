@@ -40,8 +40,13 @@ def least_used_of_each_bucket(distances: np.ndarray, uses: np.ndarray, n: int) -
     return np.take_along_axis(buckets, uses[buckets].argmin(axis=1, keepdims=True), axis=1)[:, 0]
 
 
-STRATEGIES: dict[int, Selection] = {1: closest, 2: stratified, 3: least_used, 4: least_used_of_each_bucket}
-"""By their numbers in elite-vtrace."""
+STRATEGIES: dict[str, Selection] = {
+    "nearest": closest,
+    "stratified": stratified,
+    "least_used": least_used,
+    "least_used_in_strata": least_used_of_each_bucket,
+}
+"""By their names in configurations, in the order of their numbers in elite-vtrace, 1 … 4."""
 
 
 def _by_distance(distances: np.ndarray, n: int) -> np.ndarray:

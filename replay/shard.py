@@ -106,7 +106,6 @@ class ReplayShard:
         }
         return shares | {key: value for source in self.sources for key, value in source.metrics().items()}
 
-
     def _score_age(self, learner_version: int, weights: Weights | None) -> dict[str, float]:
         """How many updates older than the learner will be are the weights that candidates were compared under."""
         if weights is None or not any(source.scores for source in self.sources):

@@ -32,11 +32,12 @@ def attentive(capacity: int, *, min_fill: int, rng: np.random.Generator, candida
 
 
 def elite(capacity: int, *, min_fill: int, rng: np.random.Generator, candidates: CandidateSchedule, scorer: Scorer,
-          strategy: int = 3, elite_insertion: int | None = None, name: str = "elite") -> ReplaySource:  # fmt: skip
-    """Of λ·n candidates those whose features have moved least since they were made, by one of four strategies.
+          strategy: str = "least_used", elite_insertion: int | None = None,
+          name: str = "elite") -> ReplaySource:  # fmt: skip
+    """Of λ·n candidates those whose features have moved least since they were made, by one of `STRATEGIES`.
 
     Args:
-      strategy: 1 … 4, see `replay.selection`.
+      strategy: its name.
       elite_insertion: a new column replaces the one that has moved most of so many; None: the oldest.
     """
     choice = Choice(candidates, scorer.drift, STRATEGIES[strategy])

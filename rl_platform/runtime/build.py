@@ -101,9 +101,14 @@ def make_shard(config: Config, spec: EnvSpec, rank: int = 0) -> ReplayShard:
 
 
 def make_contents(config: Config, directory: Path, rank: int = 0) -> ReplayContents:
-    """What saves and loads the replay sources of a learner rank; their columns only if the config says so."""
-    folder = directory.absolute() / "replay" / rank_name(rank)  # a replay actor may have another working directory
-    return ReplayContents(folder if config.replay.checkpoint else None)
+    """What saves and loads the replay sources of a learner rank; their columns only if the config says so.
+
+    The first rank's clears what ranks have left that are no more, or do not keep their columns any more.
+    """
+    root = directory.absolute() / "replay"  # a replay actor may have another working directory
+    keeping = {rank_name(each) for each in range(config.cluster.num_learners)} if config.replay.checkpoint else set()
+    former = [folder for folder in root.glob("rank_*/") if folder.name not in keeping] if rank == 0 else []
+    return ReplayContents(root / rank_name(rank) if config.replay.checkpoint else None, former=former)
 
 
 def throttle(config: Config) -> Throttle:
@@ -153,12 +158,14 @@ def _feature_view(config: Config, device: torch.device) -> FeatureView | None:
 
 
 def _present_features(config: Config, spec: EnvSpec) -> PresentFeatures | None:
-    """As the rollout actors compute them, but on the CPU."""
-    device = torch.device("cpu")
+    """As the rollout actors compute them, in the numeric type of their device, but on the scorer's."""
+    device = torch.device(config.replay.scorer.device)
     view = _feature_view(config, device)
     if view is None:
         return None
-    network = ActingNetwork(make_network(config, spec), precision=_precision(config, spec, device), device=device)
+    # `auto` may differ between the two, and then features under unmoved weights would not be those that were stored.
+    precision = _precision(config, spec, torch.device(config.actors.device))
+    network = ActingNetwork(make_network(config, spec), precision=precision, device=device)
     return PresentFeatures(network, view, frame_stack=spec.frame_stack)
 
 

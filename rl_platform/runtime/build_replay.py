@@ -1,18 +1,15 @@
 """From the `replay` section to finished sources; `build` puts them together."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
 from configs.replay import AttentiveSource, EliteSource, ReplayConfig, ReservoirSource, UniformSource
 from replay.candidates import CandidateSchedule
-from replay.distance import Distance, cosine, kl, ln_norm
+from replay.distance import COSINE, KL, Distance, norm
 from replay.scoring import FeatureFn, Scorer
 from replay.source import ReplaySource
 from replay.sources import attentive, elite, reservoir, uniform
-
-_STRATEGIES = {"nearest": 1, "stratified": 2, "least_used": 3, "least_used_in_strata": 4}
 
 
 def compares_features(replay: ReplayConfig) -> bool:
@@ -47,8 +44,8 @@ def _make_source(source: UniformSource | ReservoirSource | AttentiveSource | Eli
     if isinstance(source, AttentiveSource):
         return attentive(source.capacity, **settings)
     insertion = source.insertion_tries or None
-    return elite(source.capacity, strategy=_STRATEGIES[source.strategy], elite_insertion=insertion, **settings)
+    return elite(source.capacity, strategy=source.strategy, elite_insertion=insertion, **settings)
 
 
 def _distance(source: AttentiveSource | EliteSource) -> Distance:
-    return {"ln_norm": partial(ln_norm, p=source.norm), "cosine": cosine, "kl": kl}[source.distance]
+    return {"ln_norm": norm(source.norm), "cosine": COSINE, "kl": KL}[source.distance]

@@ -25,16 +25,26 @@ def changes(saved: Config, config: Config) -> list[str]:
         was, now = shown(old.get(key)), shown(new.get(key))
         if was == now or key == "run.dir":  # the same folder may be spelled in many ways
             continue
-        if any(_within(key, fixed) or _within(fixed, key) for fixed in _FIXED):
+        if _is_fixed(key) or _needs_more(key, old.get(key), new.get(key)):
             raise InputError(f"{key} is {now}, but the run was trained with {was}: its checkpoints do not fit; "
                              f"set {key} to {was}, or start a run of its own with another --run.dir")  # fmt: skip
         lines.append(f"{key} is now {now}; it was {was}")
     return lines
 
 
+def _is_fixed(key: str) -> bool:
+    return any(_within(key, fixed) or _within(fixed, key) for fixed in _FIXED)
+
+
 def _within(key: str, section: str) -> bool:
     """Whether it is that section, or lies in it."""
     return f"{key}.".startswith(f"{section}.")
+
+
+def _needs_more(key: str, was: Any, now: Any) -> bool:
+    """Whether the learner would miss something in its state: a target network, the weight of KL, or a momentum."""
+    begins_anew = (("learner.kl", None), ("learner.optimizer.momentum", 0.0))
+    return (key, now) == ("learner.objective", "impact") or (key, was) in begins_anew
 
 
 def _flat(section: dict[str, Any], other: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -35,9 +35,12 @@ class Crew:
 
     def shard(self, rank: int) -> Any:
         """An empty replay actor."""
-        options = ReplayActor.options(num_cpus=self._config.cluster.replay_cpus, **self._place.beside_learner(rank))
-        make_shard = partial(build.make_shard, self._config, self._spec, rank)
-        return options.remote(make_shard, build.make_contents(self._config, self._directory, rank))
+        config = self._config
+        options = ReplayActor.options(
+            num_cpus=config.cluster.replay_cpus, num_gpus=config.replay.scorer.gpus, **self._place.beside_learner(rank)
+        )
+        make_shard = partial(build.make_shard, config, self._spec, rank)
+        return options.remote(make_shard, build.make_contents(config, self._directory, rank))
 
     def desk(self, rank: int) -> Desk:
         """A feeder without orders."""

@@ -75,19 +75,27 @@ def _restored(config: Config, directory: Path, note: Callable[[str], None]) -> S
 
 
 def _check_contents_fit(saved: Config, config: Config, state: State) -> None:
-    """InputError if replayed columns are to be restored that `config` has no room of their size for."""
+    """InputError if replayed columns are to be restored that `config` has no room for, or would misread."""
     held = {name: len(source["ring"]["serial"]) for name, source in sources_of(state) if "ring" in source}
     if not config.replay.checkpoint or not held:
         return
-    sizes = [("actors.unroll_length", saved.actors.unroll_length, config.actors.unroll_length),
-             ("features of a step (replay.features)", num_features(saved), num_features(config))]  # fmt: skip
+    facts = [("actors.unroll_length", saved.actors.unroll_length, config.actors.unroll_length),
+             ("features of a step (replay.features)", _features(saved), _features(config))]  # fmt: skip
     for index, source in enumerate(config.replay.sources[1:], 1):
         was = held.get(f"{source.kind}_{index}", source.capacity)
-        sizes.append((f"replay.sources.{index}.capacity", was, source.capacity))
-    for what, was, now in sizes:
+        facts.append((f"replay.sources.{index}.capacity", was, source.capacity))
+    for what, was, now in facts:
         if was != now:
             raise InputError(f"{what}: {now} instead of {was}: the run's replay contents do not fit; "
                              "set it back, or resume without them: --replay.checkpoint=false")  # fmt: skip
+
+
+def _features(config: Config) -> str:
+    """How many features of a step are kept, and how they are made: features made otherwise cannot be compared."""
+    count = num_features(config)
+    if count == 0 or config.replay.features is None:
+        return f"{count} unprojected"
+    return f"{count} projected by run.seed {config.run.seed}"
 
 
 def _last_number(directory: Path) -> int:

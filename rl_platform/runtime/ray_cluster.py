@@ -81,7 +81,7 @@ def _start_local(config: Config) -> None:
 
 def _check_resources(config: Config) -> None:
     keys = {"CPU": "actors.count, cluster.num_learners, or the CPUs that cluster.*_cpus set aside for each actor",
-            "GPU": "cluster.gpus_per_learner or cluster.num_learners"}  # fmt: skip
+            "GPU": "cluster.gpus_per_learner, replay.scorer.gpus or cluster.num_learners"}  # fmt: skip
     present = ray.cluster_resources()
     for kind, needed in _demand(config).items():
         if needed > present.get(kind, 0.0):
@@ -97,7 +97,8 @@ def _demand(config: Config) -> dict[str, float]:
 def _bundles(config: Config) -> list[dict[str, float]]:
     """Of each rank its learner, shard and feeder, between which batches travel; each rollout actor; the evaluator."""
     cluster = config.cluster
-    rank = {"CPU": cluster.learner_cpus + cluster.replay_cpus, "GPU": cluster.gpus_per_learner}
+    rank = {"CPU": cluster.learner_cpus + cluster.replay_cpus,
+            "GPU": cluster.gpus_per_learner + config.replay.scorer.gpus}  # fmt: skip
     rollout, evaluator = {"CPU": cluster.actor_cpus, "GPU": 0.0}, {"CPU": cluster.evaluator_cpus, "GPU": 0.0}
     return [rank] * cluster.num_learners + [rollout] * config.actors.count + [evaluator]
 

@@ -16,8 +16,8 @@ def _write(folder, **files):
         (folder / f"{name}.yaml").write_text(text)
 
 
-def _sources(path):
-    return [layer.source.rpartition("/")[2] for layer in file_layers(str(path))]
+def _sources(*paths):
+    return [layer.source.rpartition("/")[2] for layer in file_layers(*map(str, paths))]
 
 
 def test_later_fragments_win_and_the_file_wins_over_all(tmp_path):
@@ -39,6 +39,16 @@ def test_file_that_two_fragments_extend_is_laid_once(tmp_path):
         tmp_path, base="run: {seed: 1}", a="extends: base\nrun: {seed: 2}", b="extends: base", main="extends: [a, b]"
     )
     assert _sources(tmp_path / "main.yaml") == ["base.yaml", "a.yaml", "b.yaml", "main.yaml"]
+
+
+def test_parents_that_lie_below_are_not_laid_again_but_what_a_user_names_is(tmp_path):
+    _write(tmp_path, parent="run: {seed: 1}", base="extends: parent\nrun: {seed: 2}", over="extends: parent")
+    base, parent, over = (str(tmp_path / f"{name}.yaml") for name in ("base", "parent", "over"))
+    assert _sources(base, over) == ["parent.yaml", "base.yaml", "over.yaml"]
+    assert _sources(base, parent, over) == ["parent.yaml", "base.yaml", "parent.yaml", "over.yaml"]
+    _write(tmp_path, main=f"extends: [{CARTPOLE}, {base}]")
+    seeds = [load_config(str(tmp_path / "main.yaml"), extends=names).run.seed for names in ([over], [parent])]
+    assert seeds == [2, 1]
 
 
 def test_circle_of_extends_is_named_however_the_files_are_spelt(tmp_path):

@@ -39,6 +39,15 @@ def test_fragment_can_be_laid_over_an_experiment(name):
     load_config(bases.get(name, "atari/pong_impala"), extends=[name])
 
 
+VTRACE_METHODS = re.compile(r"(.*)_(uniform|attentive|elite|laser|clear)")
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if VTRACE_METHODS.fullmatch(name)])
+def test_fragment_of_a_method_over_the_games_impala_is_the_shipped_experiment(name):
+    game, method = VTRACE_METHODS.fullmatch(name).groups()
+    assert load_config(f"{game}_impala", extends=[f"fragments/{method}"]) == load_config(name)
+
+
 def test_pong_has_the_published_settings():
     config = load_config("atari/pong_impala")
     assert (config.env.id, config.env.noop_max, config.env.fire_reset, config.env.sticky_actions) == (

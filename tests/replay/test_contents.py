@@ -9,7 +9,7 @@ import pytest
 from replay import sources
 from replay.candidates import CandidateSchedule
 from replay.contents import ReplayContents
-from replay.distance import ln_norm
+from replay.distance import norm
 from replay.scoring import Scorer
 from replay.source import ReplaySource
 from rl_platform.runtime.checkpoint import load_checkpoint, save_checkpoint
@@ -97,7 +97,7 @@ def test_segments_go_when_their_columns_have_left_and_not_before_the_next_checkp
 
 def test_the_disk_holds_little_more_than_the_ring(tmp_path):
     """Random eviction takes columns from everywhere: half-empty segments are written anew."""
-    scorer = Scorer(moved_features, ln_norm)
+    scorer = Scorer(moved_features, norm(2.0))
 
     def at_random() -> ReplaySource:
         return sources.elite(20, min_fill=1, rng=np.random.default_rng(0), candidates=CandidateSchedule(2.0),
@@ -181,6 +181,40 @@ def test_a_new_source_begins_empty_and_says_so(tmp_path):
     state = on_disk(tmp_path).state_dict([])
     source, lost = restored(uniform, tmp_path, state)
     assert len(source.ring) == 0 and lost == ["replay source uniform is not in the checkpoint: it begins empty"]
+
+
+def named(name: str) -> ReplaySource:
+    return sources.uniform(20, min_fill=1, rng=np.random.default_rng(0), name=name)
+
+
+@pytest.mark.parametrize("former", ["the source has another name", "the shard is no more"])
+def test_columns_that_nobody_goes_on_with_are_told_of_and_go_with_the_checkpoints_that_name_them(tmp_path, former):
+    one, folder = named("uniform_1"), tmp_path / "rank_0"
+    before = folder if former == "the source has another name" else tmp_path / "rank_1"
+    feed(one, 0, 20)
+    state = on_disk(before).state_dict([one])
+    named_by_it = set(state["uniform_1"]["segments"])
+    other, contents, said = named("uniform_2"), ReplayContents(folder, former=[tmp_path / "rank_1"]), []
+    contents.load_state_dict([other], state, said.append)
+    assert said[0] == "replay source uniform_2 is not in the checkpoint: it begins empty"
+    assert [line for line in said if "uniform_1" in line] == [
+        f"nobody goes on with the replayed columns in {before / 'uniform_1'}: "
+        "they go with the checkpoints that name them"
+    ]
+    feed(other, 100, 20)
+    contents.state_dict([other], needed=named_by_it)
+    assert named_by_it < files(tmp_path)
+    state = contents.state_dict([other])
+    assert files(tmp_path) == set(state["uniform_2"]["segments"])
+    assert {path.name for path in tmp_path.rglob("*") if path.is_dir()} == {"rank_0", "uniform_2"}
+
+
+def test_columns_of_a_run_that_keeps_none_any_more_go(tmp_path):
+    source = uniform()
+    feed(source, 0, 20)
+    on_disk(tmp_path / "rank_0").state_dict([source])
+    ReplayContents(None, former=[tmp_path / "rank_0"]).state_dict([source])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_capacity_is_refused_before_anything_is_read(tmp_path):

@@ -6,15 +6,15 @@ import pytest
 from replay.selection import STRATEGIES, closest, least_used, least_used_of_each_bucket, stratified
 
 
-def slow(strategy: int, distances: list[float], uses: list[int], n: int) -> list[int]:
+def slow(strategy: str, distances: list[float], uses: list[int], n: int) -> list[int]:
     """The strategies as elite-vtrace's text has them, candidate by candidate, over distinct candidates."""
     by_distance = sorted(range(len(distances)), key=lambda i: distances[i])  # Python's sort is stable
     size = len(distances) // n
-    if strategy == 1:
+    if strategy == "nearest":
         return by_distance[:n]
-    if strategy == 2:
+    if strategy == "stratified":
         return [by_distance[k * size] for k in range(n)]
-    if strategy == 3:
+    if strategy == "least_used":
         chosen = []
         for count in sorted(set(uses)):
             chosen += [i for i in by_distance if uses[i] == count]
@@ -23,9 +23,9 @@ def slow(strategy: int, distances: list[float], uses: list[int], n: int) -> list
     return [min(bucket, key=lambda i: uses[i]) for bucket in buckets]
 
 
-@pytest.mark.parametrize("strategy", [1, 2, 3, 4])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_strategies_equal_their_slow_versions_on_any_multiset(strategy):
-    rng = np.random.default_rng(strategy)
+    rng = np.random.default_rng(len(strategy))
     for _ in range(300):
         count = int(rng.integers(1, 40))
         n = int(rng.integers(1, count + 1))
@@ -55,13 +55,13 @@ def test_least_used_of_each_bucket():
     assert least_used_of_each_bucket(distances, uses, 2).tolist() == [1, 2]  # the fifth candidate is in no bucket
 
 
-@pytest.mark.parametrize("strategy", [1, 2, 3, 4])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_equal_candidates_keep_their_order(strategy):
     chosen = STRATEGIES[strategy](np.zeros(9), np.ones(9, int), 3).tolist()
     assert chosen == sorted(chosen) and len(chosen) == 3 and chosen[0] == 0
 
 
-@pytest.mark.parametrize("strategy", [1, 2, 3, 4])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_too_few_candidates_are_refused(strategy):
     with pytest.raises(AssertionError):
         STRATEGIES[strategy](np.zeros(2), np.zeros(2, int), 3)

@@ -9,20 +9,22 @@ import pytest
 
 from replay import sources
 from replay.candidates import CandidateSchedule
-from replay.distance import cosine, kl, ln_norm
+from replay.distance import COSINE, KL, norm
 from replay.ring import Stored
 from replay.scoring import Scorer
+from replay.selection import STRATEGIES
 from replay.source import ReplaySource
 from tests.replay.columns import moved_features, numbers, random_unroll, unroll, weights
 
 CONSTANT = CandidateSchedule(3.0)
+EUCLIDEAN = norm(2.0)
 
 
 def never(*_):
     raise AssertionError("the model was called")
 
 
-def scorer(distance=ln_norm, features=moved_features, stride: int = 1) -> Scorer:
+def scorer(distance=EUCLIDEAN, features=moved_features, stride: int = 1) -> Scorer:
     return Scorer(features, distance, stride)
 
 
@@ -89,8 +91,8 @@ def test_a_draw_that_scores_wants_weights():
         fed(elite()).draw(2, None)
 
 
-@pytest.mark.parametrize("distance", [ln_norm, cosine, kl])
-@pytest.mark.parametrize("strategy", [1, 2, 3, 4])
+@pytest.mark.parametrize("distance", [EUCLIDEAN, COSINE, KL])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_elite_equals_its_slow_version(distance, strategy):
     """Candidates are those of a generator in the same state; distances column by column, then the strategy in words."""
 
@@ -102,14 +104,14 @@ def test_elite_equals_its_slow_version(distance, strategy):
     drawn = np.random.default_rng(5).choice(12, 9, replace=False)
     uses = source.ring.uses.tolist()
     then = source.ring.read(np.arange(12)).features[:, ::2].astype(np.float32)
-    away = {slot: float(distance(then[[slot]] * 2 + 1, then[[slot]])[0]) for slot in drawn.tolist()}
+    away = {slot: float(distance.of_blocks(then[[slot]] * 2 + 1, then[[slot]])[0]) for slot in drawn.tolist()}
     by_distance = sorted(away, key=away.get)
     buckets = [by_distance[k : k + 3] for k in (0, 3, 6)]
     expected = {
-        1: by_distance[:3],
-        2: by_distance[::3],
-        3: sorted(away, key=lambda slot: (uses[slot], away[slot]))[:3],
-        4: [min(bucket, key=lambda slot: uses[slot]) for bucket in buckets],
+        "nearest": by_distance[:3],
+        "stratified": by_distance[::3],
+        "least_used": sorted(away, key=lambda slot: (uses[slot], away[slot]))[:3],
+        "least_used_in_strata": [min(bucket, key=lambda slot: uses[slot]) for bucket in buckets],
     }[strategy]
     assert source.draw(3, weights(2.0)).tolist() == expected
     shown = source.metrics()
@@ -117,7 +119,7 @@ def test_elite_equals_its_slow_version(distance, strategy):
     assert shown["replay/elite/distance_mean"] == pytest.approx(np.mean([away[slot] for slot in expected]), rel=1e-5)
 
 
-@pytest.mark.parametrize("distance", [ln_norm, cosine, kl])
+@pytest.mark.parametrize("distance", [EUCLIDEAN, norm(3.0), COSINE, KL])
 def test_attentive_equals_its_slow_version(distance):
     source = fed(attentive(seed=5, scorer=scorer(distance, stride=3)))
     drawn = np.random.default_rng(5).choice(12, 9, replace=False).tolist()
@@ -127,7 +129,7 @@ def test_attentive_equals_its_slow_version(distance):
     for slot in drawn:
         block = now[slot][[0, 3]]
         copies = [np.stack([now[newest][-1]] * 2) for newest in (8, 9, 10, 11)]
-        away[slot] = np.mean([distance(block[None], copy[None])[0] for copy in copies])
+        away[slot] = np.mean([distance.of_blocks(block[None], copy[None])[0] for copy in copies])
     assert source.draw(3, weights(0.25)).tolist() == sorted(away, key=away.get)[:3]
 
 
@@ -169,7 +171,7 @@ def test_elite_without_stored_features_is_refused():
 
 def test_elite_replays_what_the_network_still_sees_alike():
     """With a drift that grows with a column's number, elite's mean distance is below the candidates'."""
-    source = fed(elite(strategy=1))
+    source = fed(elite(strategy="nearest"))
     source.draw(3, weights(1.0))
     shown = source.metrics()
     assert shown["replay/elite/distance_mean"] < shown["replay/elite/candidate_distance_mean"]
@@ -190,13 +192,13 @@ def unroll_like(source: ReplaySource, first: int, width: int):
 
 
 def test_least_used_visits_every_column_before_any_a_second_time():
-    source = fed(elite(strategy=3, candidates=CandidateSchedule(12.0)))
+    source = fed(elite(strategy="least_used", candidates=CandidateSchedule(12.0)))
     drawn = [source.draw(3, weights(0.1)).tolist() for _ in range(4)]
     assert sorted(itertools.chain(*drawn)) == list(range(12))
 
 
 def test_elite_insertion_replaces_what_was_scored_most_distant():
-    source = fed(elite(candidates=CandidateSchedule(12.0), elite_insertion=12, strategy=1))
+    source = fed(elite(candidates=CandidateSchedule(12.0), elite_insertion=12, strategy="nearest"))
     source.draw(1, weights(1.0))  # all are scored: the distance grows with the number
     source.insert(unroll_like(source, 12, 1))
     source.insert(unroll_like(source, 13, 1))

@@ -109,11 +109,11 @@ def test_pairs_are_compared_pair_by_pair():
 
 def test_a_learner_is_fed_with_scores_one_update_old_at_most():
     names = {kind: f"classic/cartpole_{name}" for kind, name in
-             (("queue", "impala"), ("uniform", "uniform"), ("elite", "elite"))}  # fmt: skip
+             (("queue", "impala"), ("uniform", "uniform"), ("elite", "elite"), ("attentive", "attentive"))}  # fmt: skip
     configs = {kind: replay_rate.configured(name, ["--actors.envs_per_actor=8"]) for kind, name in names.items()}
     with replay_rate.own_ray():
         fed = replay_rate.measure(configs, rounds=1, updates=4)
-    assert list(fed) == ["queue", "uniform", "elite"]
+    assert list(fed) == list(replay_rate.KINDS)
     assert all(each.score_age == 1 and each.updates_per_s > 0 for rounds in fed.values() for each in rounds)
 
 
@@ -125,8 +125,9 @@ def test_rates_are_medians_beside_the_queue(uniform, elite, age, passed):
     def rounds(rate):
         return [Fed(each, age) for each in (rate, 0.1, 100.0)]
 
-    found = replay_rate.report({"queue": rounds(10.0), "uniform": rounds(uniform), "elite": rounds(elite)})
-    assert found["ratios"] == pytest.approx({"uniform": uniform / 10, "elite": elite / 10})
+    found = replay_rate.report({"queue": rounds(10.0), "uniform": rounds(uniform), "elite": rounds(elite),
+                                 "attentive": rounds(3.0)})  # fmt: skip
+    assert found["ratios"] == pytest.approx({"uniform": uniform / 10, "elite": elite / 10, "attentive": 0.3})
     assert found["passed"] == passed
 
 
@@ -135,8 +136,9 @@ def test_bytes_of_a_ring_are_those_of_its_arrays():
     found = replay_memory.measure(config)
     assert (found.columns, found.env_steps, found.unroll_length) == (32, 640, 20)
     # Observations 21 · 16, is_first 21; each step: action 8, reward 4, three flags, two parameters 8, value 4, features
-    # 256; before time 0: action 8, reward 4, task 4; the ring's own 8 + 8 + 4 + 4.
-    column = 21 * 16 + 21 + 20 * (8 + 4 + 3 + 8 + 4 + 256) + 16 + 24
+    # 256; before time 0: action 8, reward 4, task 4; the ring's own 8 + 8 + 4 + 4
+    # and the four numbers of its origin.
+    column = 21 * 16 + 21 + 20 * (8 + 4 + 3 + 8 + 4 + 256) + 16 + 24 + 4 * 8
     assert found.bytes_per_env_step == pytest.approx(column / 20)
     assert found.bound == pytest.approx(1.03 * 21 / 20 * 16 + 256)
     assert 0 < found.valid_share <= 1

@@ -169,6 +169,33 @@ def test_contents_that_do_not_fit_are_refused_with_the_remedy(tmp_path, change):
     assert re.search(r"elite_1 goes on with 0 columns", log_of(tmp_path))
 
 
+@pytest.mark.parametrize("change", ["--run.seed=7", "--replay.features=null"])
+def test_features_of_another_projection_are_refused_before_anything_is_written(tmp_path, change):
+    projected = [*KEPT, "--replay.features=64"]  # as many as the trunk has
+    run(tmp_path, *INLINE, *projected, "--run.total_env_steps=800")
+    before = (tmp_path / "config.yaml").read_bytes()
+    with pytest.raises(InputError, match=r"features of a step .*contents do not fit; set it back"):
+        run(tmp_path, *INLINE, *projected, change, "--run.total_env_steps=1600", resume=True)
+    assert (tmp_path / "config.yaml").read_bytes() == before
+
+
+def test_features_that_no_seed_goes_into_are_restored_under_another(tmp_path):
+    unprojected = [*KEPT, "--replay.features=null"]
+    run(tmp_path, *INLINE, *unprojected, "--run.total_env_steps=800")
+    run(tmp_path, *INLINE, *unprojected, "--run.seed=7", "--run.total_env_steps=1600", resume=True)
+    assert "replay source elite_1 goes on with 60 columns" in log_of(tmp_path)
+
+
+def test_the_first_rank_clears_the_folders_of_ranks_that_are_no_more(tmp_path):
+    source = ring_of_64()
+    source.insert(unroll(0, 4))
+    for rank in range(3):
+        build.make_contents(CONFIG, tmp_path, rank).state_dict([source])
+    state = build.make_contents(CONFIG, tmp_path).state_dict([source])
+    assert [path.name for path in (tmp_path / "replay").iterdir()] == ["rank_0"]
+    assert segments(tmp_path) == set(state["uniform"]["segments"])
+
+
 def test_a_disk_that_refuses_costs_the_contents_and_not_the_checkpoint(tmp_path):
     (tmp_path / "replay").write_text("a file where the folder should be")
     summary, status = run(tmp_path, *INLINE, *KEPT, "--run.total_env_steps=800")

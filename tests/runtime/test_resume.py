@@ -90,6 +90,30 @@ def test_a_run_cannot_go_on_as_another_and_is_left_as_it_was(tmp_path, override,
     assert contents(tmp_path) == before
 
 
+IMPACT = "--learner.objective=impact"
+RMSPROP = "--learner.optimizer={kind: rmsprop, learning_rate: 1e-3}"
+
+
+@pytest.mark.parametrize(
+    ("launched", "changed", "words"),
+    [
+        ([], [IMPACT], ["learner.objective is 'impact'", "was trained with 'vtrace'"]),
+        ([IMPACT], [IMPACT, "--learner.kl={}"], ["learner.kl is {", "was trained with null"]),
+        ([RMSPROP], [RMSPROP, "--learner.optimizer.momentum=0.5"], ["learner.optimizer.momentum is 0.5", "with 0.0"]),
+    ],
+)
+def test_what_checkpoints_hold_no_state_of_is_refused_and_only_its_end_is_a_change(tmp_path, launched, changed, words):
+    run(tmp_path / "without", *INLINE, *launched, "--run.total_env_steps=800")
+    before = contents(tmp_path)
+    with pytest.raises(InputError) as refused:
+        run(tmp_path / "without", *INLINE, *changed, resume=True)
+    assert all(word in str(refused.value) for word in words), refused.value
+    assert contents(tmp_path) == before
+    run(tmp_path / "with", *INLINE, *changed, "--run.total_env_steps=800")
+    summary, status = run(tmp_path / "with", *INLINE, *launched, "--run.total_env_steps=1600", resume=True)
+    assert (status, summary["env_steps"] >= 1600) == (0, True)
+
+
 def test_changes_of_other_keys_are_told_and_the_folders_name_is_none():
     saved, config = (
         load_config("classic/cartpole_impala", overrides)

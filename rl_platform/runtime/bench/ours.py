@@ -35,7 +35,9 @@ def check_comparable(config: Config) -> None:
     for name, threads in one_thread.items():
         if threads != 1:
             raise InputError(f"bench gives every stage one thread: set {name} to 1, not {threads}")
-    for name, device in {"actors.device": config.actors.device, "learner.device": config.learner.device}.items():
+    devices = {"actors.device": config.actors.device, "learner.device": config.learner.device,
+               "replay.scorer.device": config.replay.scorer.device}  # fmt: skip
+    for name, device in devices.items():
         if device == "cuda":
             raise InputError(f"bench measures stages on the CPU: set {name} to cpu")
 
