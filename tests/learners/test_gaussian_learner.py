@@ -1,6 +1,5 @@
 """V-trace, PPO and IMPACT with continuous actions: updates beside loops over transitions, with PyTorch's own normal."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,10 @@ from models.actor_critic import ActorCritic
 from models.build import build_actor_critic
 from rl_platform.core.schedule import Schedule
 from rl_platform.core.types import Batch
+from tests.learners.plain_descent import CLIP, DECAY, DISCOUNT, ENTROPY, SLOWLY, VALUE_WEIGHT
 from tests.learners.small_learner import COLUMNS, CONTINUOUS, ENCODERS, STEPS, hard_batch, learner, parameters
 
-SGD = partial(torch.optim.SGD, lr=0.0)
-LEARNING_RATE, ENTROPY, DISCOUNT, DECAY, CLIP, VALUE_WEIGHT = 0.1, 0.02, 0.9, 0.8, 0.1, 0.7
-SLOWLY = {"discount": DISCOUNT, "trace_decay": DECAY, "ratio_clip": CLIP, "value_weight": VALUE_WEIGHT,
-          "entropy": ENTROPY, "reduction": "mean", "reward_transform": "none"}  # fmt: skip
+LEARNING_RATE = 0.1
 SETTINGS: dict[str, dict[str, Any]] = {
     "vtrace": {},
     "ppo": {"objective": "ppo", "estimator": "gae"},
@@ -90,8 +87,7 @@ def slow_losses(objective: str, network: ActorCritic, target: ActorCritic, made:
 def test_updates_are_those_of_a_loop_over_transitions(objective: str):
     """IMPACT's target network is copied after the second update."""
     network, target = (build_actor_critic(CONTINUOUS, encoder=ENCODERS[CONTINUOUS], seed=1).double() for _ in range(2))
-    learning = learner(CONTINUOUS, dtype=torch.float64, optimizer=SGD, learning_rate=Schedule(LEARNING_RATE),
-                       **SETTINGS[objective], **SLOWLY)  # fmt: skip
+    learning = learner(CONTINUOUS, learning_rate=Schedule(LEARNING_RATE), **SETTINGS[objective], **SLOWLY)
     before = parameters(learning)
     for seed in range(4):
         learning.update(moves(seed))

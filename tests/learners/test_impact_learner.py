@@ -1,6 +1,5 @@
 """The learner as IMPACT: a slow reference, the target network, reuse of batches, the adapted KL penalty."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from models.actor_critic import ActorCritic
 from models.build import build_actor_critic
 from rl_platform.core.schedule import Schedule
 from rl_platform.core.types import Batch
+from tests.learners.plain_descent import CLIP, DECAY, DISCOUNT, ENTROPY, SGD, SLOWLY, VALUE_WEIGHT
 from tests.learners.small_learner import (
     COLUMNS,
     ENCODERS,
@@ -29,10 +29,7 @@ from tests.learners.small_learner import (
     parameters,
 )
 
-SGD = partial(torch.optim.SGD, lr=0.0)
-LEARNING_RATE, ENTROPY, DISCOUNT, DECAY, CLIP, VALUE_WEIGHT = 0.5, 0.02, 0.9, 0.8, 0.1, 0.7
-SLOWLY = {"discount": DISCOUNT, "trace_decay": DECAY, "ratio_clip": CLIP, "value_weight": VALUE_WEIGHT,
-          "entropy": ENTROPY, "reduction": "mean", "reward_transform": "none"}  # fmt: skip
+LEARNING_RATE = 0.5
 
 
 def impact(*, target_every: int = 1, target_tau: float = 1.0, kl_coefficient: float = 0.0, kl_target: float = 0.01,
@@ -89,8 +86,8 @@ def slow_update(network: ActorCritic, target: ActorCritic, made: Batch, kl_weigh
 def test_updates_are_those_of_a_loop_over_transitions():
     """A target network that is copied after the second and the fourth update, and a penalty that adapts."""
     network, target = (build_actor_critic(VECTORS, encoder=ENCODERS[VECTORS], seed=1).double() for _ in range(2))
-    learning = impact(target_every=2, kl_coefficient=2.0, kl_target=1e-4, dtype=torch.float64, optimizer=SGD,
-                      learning_rate=Schedule(LEARNING_RATE), **SLOWLY)  # fmt: skip
+    learning = impact(target_every=2, kl_coefficient=2.0, kl_target=1e-4, learning_rate=Schedule(LEARNING_RATE),
+                      **SLOWLY)  # fmt: skip
     clip_shares = []
     for seed in range(5):
         metrics = learning.update(hard_batch(seed)).metrics

@@ -18,6 +18,7 @@ from models.build import build_actor_critic
 from rl_platform.core.distributions import Categorical
 from rl_platform.core.schedule import Schedule
 from rl_platform.core.types import PER_COLUMN, Batch, Trajectory
+from tests.learners.plain_descent import CLIP, DECAY, DISCOUNT, ENTROPY, SGD, SLOWLY, VALUE_WEIGHT
 from tests.learners.small_learner import (
     COLUMNS,
     ENCODERS,
@@ -35,10 +36,7 @@ from tests.learners.small_learner import (
 )
 
 GAE = {"estimator": "gae", "objective": "ppo"}
-LEARNING_RATE, ENTROPY, DISCOUNT, DECAY, CLIP, VALUE_WEIGHT = 0.5, 0.02, 0.9, 0.8, 0.1, 0.7
-SGD = partial(torch.optim.SGD, lr=0.0)
-SLOWLY = {"discount": DISCOUNT, "trace_decay": DECAY, "ratio_clip": CLIP, "value_weight": VALUE_WEIGHT,
-          "entropy": ENTROPY, "reduction": "mean", "reward_transform": "none"}  # fmt: skip
+LEARNING_RATE = 0.5
 
 
 def transitions(made: Batch) -> list[tuple[int, int]]:
@@ -100,8 +98,7 @@ def slow_update(network: ActorCritic, made: Batch, *, epochs: int, normalize: bo
 def test_updates_are_those_of_a_loop_over_transitions(normalize: bool):
     """Episodes end, are cut and reset with NaN; three epochs, so that ratios leave 1 and some are clipped."""
     network = build_actor_critic(VECTORS, encoder=ENCODERS[VECTORS], seed=1).double()
-    learning = learner(dtype=torch.float64, optimizer=SGD, learning_rate=Schedule(LEARNING_RATE), epochs=3,
-                       normalize_advantages=normalize, **GAE, **SLOWLY)  # fmt: skip
+    learning = learner(learning_rate=Schedule(LEARNING_RATE), epochs=3, normalize_advantages=normalize, **GAE, **SLOWLY)
     clip_shares = []
     for seed in range(3):
         clip_shares.append(learning.update(hard_batch(seed)).metrics["clip_share"])
