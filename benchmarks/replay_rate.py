@@ -35,7 +35,7 @@ from configs.schema import Config
 from rl_platform.core.spec import EnvSpec
 from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.build_replay import compares_features
-from rl_platform.runtime.ray_actors import LearnerActor, ReplayActor, Seat
+from rl_platform.runtime.ray_actors import LearnerActor, RankSpec, ReplayActor
 
 KINDS = {"queue": "atari/pong_impala", "uniform": "atari/pong_uniform", "elite": "atari/pong_elite",
          "attentive": "atari/pong_attentive"}  # fmt: skip
@@ -131,7 +131,7 @@ def feeds(configs: dict[str, Config]) -> dict[str, Feed]:
     richest = configs["elite"]  # its unrolls carry features; they do for every kind
     spec = build_envs.env_spec(richest)
     unrolls = record(richest, spec)
-    learner = LearnerActor.remote(Seat(0, 1, "gloo", 60.0), torch_threads=1)
+    learner = LearnerActor.remote(RankSpec(0, 1, "gloo", 60.0), torch_threads=1)
     ray.get(learner.begin.remote(partial(build.make_learner, richest, spec), None, None, None))
     found = {}
     for kind, config in configs.items():

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 from rl_platform.core.types import RolloutInfo, ShardStatus, UpdateInfo
 from rl_platform.runtime.lockstep import Lockstep
-from rl_platform.runtime.pipeline import LearnerError, Pipeline, ShardError, Stations
-from rl_platform.runtime.rollout_group import Hire, RolloutGroup, Vacancy
+from rl_platform.runtime.pipeline import Endpoints, LearnerError, Pipeline, ShardError
+from rl_platform.runtime.rollout_group import LostActor, NewActor, RolloutGroup
 from rl_platform.runtime.throttle import Throttle
 
 _WAIT_S = 0.5
@@ -38,8 +38,8 @@ class FeederSettings(NamedTuple):
 class Orders:
     """What a feeder is to know before its next turn."""
 
-    hires: list[Hire] = field(default_factory=list)
-    stations: Stations | None = None
+    new_actors: list[NewActor] = field(default_factory=list)
+    endpoints: Endpoints | None = None
     """Begin a pipeline there; None: go on with the present one."""
     others: Sequence[Any] | None = None
     """The feeders of the other ranks; None: as before."""
@@ -64,7 +64,7 @@ class Report:
     updates: list[UpdateInfo] = field(default_factory=list)
     shard: ShardStatus | None = None
     """The newest."""
-    vacancies: list[Vacancy] = field(default_factory=list)
+    lost_actors: list[LostActor] = field(default_factory=list)
     unrolls_lost: int = 0
     env_steps_lost: int = 0
     """Valid transitions that their actor reported and that never reached the shard."""
@@ -98,8 +98,8 @@ class Feeder:
         until = time.monotonic() + for_s
         while self._pipeline is not None:
             self._step(self._pipeline)
-            self._report.vacancies += self._rollouts.take_vacancies()
-            if time.monotonic() >= until or self._report.vacancies:
+            self._report.lost_actors += self._rollouts.take_lost()
+            if time.monotonic() >= until or self._report.lost_actors:
                 break
         return self._reported()
 
@@ -133,16 +133,16 @@ class Feeder:
         self._report.env_steps_lost += env_steps
 
     def _take(self, orders: Orders) -> None:
-        for hire in orders.hires:
-            self._rollouts.hire(hire)
+        for new in orders.new_actors:
+            self._rollouts.add(new)
         if orders.others is not None:
             self._lockstep.meet(orders.others)
         self._lockstep.heard(orders.others_begun)
-        if orders.stations is not None:
+        if orders.endpoints is not None:
             if self._pipeline is not None:
                 self._pipeline.hand_over()
             self._pipeline = Pipeline(
-                orders.stations,
+                orders.endpoints,
                 self._rollouts,
                 self._settings.throttle,
                 self,

@@ -12,7 +12,7 @@ from learners.learner import Learner
 from learners.ranks import Ranks
 from rl_platform.core.types import Progress
 from rl_platform.runtime.checkpoint import State
-from rl_platform.runtime.ray_actors import LearnerActor, Seat, reason
+from rl_platform.runtime.ray_actors import LearnerActor, RankSpec, reason
 from rl_platform.runtime.ray_cluster import Placement
 from rl_platform.runtime.starting import started
 from rl_platform.runtime.stop import StopRequest
@@ -31,19 +31,19 @@ class Generation:
                  version: int | None):  # fmt: skip
         cluster = config.cluster
         backend = "nccl" if cluster.gpus_per_learner else "gloo"
-        seats = [
-            Seat(rank, cluster.num_learners, backend, cluster.collective_timeout_s)
+        specs = [
+            RankSpec(rank, cluster.num_learners, backend, cluster.collective_timeout_s)
             for rank in range(cluster.num_learners)
         ]
         self.learners: list[Any] = [
             LearnerActor.options(
-                num_cpus=cluster.learner_cpus, num_gpus=cluster.gpus_per_learner, **place.beside_learner(seat.index)
-            ).remote(seat, torch_threads=config.run.torch_threads)
-            for seat in seats
+                num_cpus=cluster.learner_cpus, num_gpus=cluster.gpus_per_learner, **place.beside_learner(spec.index)
+            ).remote(spec, torch_threads=config.run.torch_threads)
+            for spec in specs
         ]
         # Each begins when all are there, so that none waits at the meeting for one whose process is still starting.
         present = [learner.present.remote() for learner in self.learners]
-        meeting = self.learners[0].host.remote() if len(seats) > 1 else None
+        meeting = self.learners[0].host.remote() if len(specs) > 1 else None
         shared_state = None if state is None else ray.put(state)
         go_on = (make_learner, meeting, shared_state, version, *present)
         self._begun = [learner.begin.remote(*go_on) for learner in self.learners]

@@ -46,7 +46,7 @@ class _Exchange(NamedTuple):
     """Columns that it adds to the queue, at most."""
 
 
-class Stations(NamedTuple):
+class Endpoints(NamedTuple):
     """Where a pipeline leads, and the weights that it begins with."""
 
     shard: Any
@@ -80,10 +80,10 @@ class Pipeline:
       lockstep: what other ranks began.
     """
 
-    def __init__(self, stations: Stations, rollouts: RolloutGroup, throttle: Throttle, listener: Listener, *,
+    def __init__(self, endpoints: Endpoints, rollouts: RolloutGroup, throttle: Throttle, listener: Listener, *,
                  batches_ahead: int, answer_timeout_s: float, lockstep: Lockstep, scores: bool = False,
                  batches_vary: bool = False):  # fmt: skip
-        self._shard, self._learner, self._weights, self._version = stations
+        self._shard, self._learner, self._weights, self._version = endpoints
         self._rollouts, self._throttle, self._listener = rollouts, throttle, listener
         self._batches_ahead, self._answer_timeout_s = batches_ahead, answer_timeout_s
         self._lockstep, self._scores, self._batches_vary = lockstep, scores, batches_vary

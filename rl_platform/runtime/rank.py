@@ -6,9 +6,9 @@ from typing import Any
 import ray
 
 from rl_platform.core.types import ShardStatus
-from rl_platform.runtime.desk import Desk
 from rl_platform.runtime.feeder import Failure, Orders, Report
-from rl_platform.runtime.rollout_group import Hire
+from rl_platform.runtime.feeder_client import FeederClient
+from rl_platform.runtime.rollout_group import NewActor
 
 _ANSWER_S = 60.0
 
@@ -16,10 +16,10 @@ _ANSWER_S = 60.0
 class Rank:
     """One learner rank: its feeder, its shard, its rollout actors, and the orders that wait for its next turn."""
 
-    def __init__(self, index: int, shard: Any, desk: Desk):
+    def __init__(self, index: int, shard: Any, feeder: FeederClient):
         self.index = index
-        self.shard, self.desk = shard, desk
-        self.members: dict[int, Hire] = {}
+        self.shard, self.feeder = shard, feeder
+        self.members: dict[int, NewActor] = {}
         self.orders = Orders()
         self.last = Report()
         self.feeder_failure: str | None = None
@@ -29,10 +29,10 @@ class Rank:
         self.arrived_before = 0
         """Env steps that reached shards that are no more."""
 
-    def hire(self, hire: Hire) -> None:
+    def add(self, new: NewActor) -> None:
         """Have a rollout actor join the feeder."""
-        self.members[hire.actor] = hire
-        self.orders.hires.append(hire)
+        self.members[new.actor] = new
+        self.orders.new_actors.append(new)
 
     def take_orders(self) -> Orders:
         """What waits for the next turn."""

@@ -96,7 +96,7 @@ class ReplayActor:
             return restore(self._contents, self._shard.sources, state)
 
 
-class Seat(NamedTuple):
+class RankSpec(NamedTuple):
     """The place of a learner among the ranks of its generation."""
 
     index: int
@@ -110,10 +110,10 @@ class Seat(NamedTuple):
 class LearnerActor:
     """Hosts a Learner: one rank of a generation, which lives and dies as a whole."""
 
-    def __init__(self, seat: Seat, *, torch_threads: int):
+    def __init__(self, rank_spec: RankSpec, *, torch_threads: int):
         keep_freed_memory()
         torch.set_num_threads(torch_threads)
-        self._seat = seat
+        self._rank_spec = rank_spec
         self._ranks: Ranks = ONE_RANK
         self._store: Any = None
 
@@ -122,14 +122,14 @@ class LearnerActor:
 
     def host(self) -> Address:
         """Open the place where the ranks of this generation meet."""
-        address, self._store = host_ranks(ray.util.get_node_ip_address(), timeout_s=self._seat.timeout_s)
+        address, self._store = host_ranks(ray.util.get_node_ip_address(), timeout_s=self._rank_spec.timeout_s)
         return address
 
     def begin(self, make_learner: Callable[[Ranks], Learner], meeting: Address | None, state: dict[str, Any] | None,
               version: int | None, *present: None) -> Progress:  # fmt: skip
         """Meet the others, make the learner and have it go on from `state`, its weights from `version` on."""
         if meeting is not None:
-            self._ranks = join_ranks(meeting, store=self._store, **self._seat._asdict())
+            self._ranks = join_ranks(meeting, store=self._store, **self._rank_spec._asdict())
         self._learner = make_learner(self._ranks)
         if state is not None:
             self._learner.load_state_dict(state)

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from configs.schema import Config
 from rl_platform.core.spec import EnvSpec
+from rl_platform.runtime.actor_factory import ActorFactory
 from rl_platform.runtime.checkpoint import State
-from rl_platform.runtime.crew import Crew
 from rl_platform.runtime.ray_cluster import Placement, connected
 from rl_platform.runtime.run import Run
 from rl_platform.runtime.supervisor import Supervisor
@@ -26,19 +26,19 @@ def ray_training(config: Config, spec: EnvSpec, restored: State | None, run: Run
             return
         place = Placement(config)
         try:
-            with _supervised(config, Crew(config, spec, place, run.directory), restored, run) as supervisor:
+            with _supervised(config, ActorFactory(config, spec, place, run.directory), restored, run) as supervisor:
                 yield supervisor
         finally:
             place.release()
 
 
 @contextmanager
-def _supervised(config: Config, crew: Crew, restored: State | None, run: Run) -> Iterator[Supervisor | None]:
-    generation = crew.generation(restored, None)
+def _supervised(config: Config, factory: ActorFactory, restored: State | None, run: Run) -> Iterator[Supervisor | None]:
+    generation = factory.generation(restored, None)
     if not generation.started(run.stop):
         yield None
         return
-    supervisor = Supervisor(config, crew, generation, run, restored)
+    supervisor = Supervisor(config, factory, generation, run, restored)
     try:
         yield supervisor if supervisor.started() else None
     finally:

@@ -17,7 +17,7 @@ _START_S = 120.0
 _LOOK_EVERY_S = 0.2
 
 
-class Vacancy(NamedTuple):
+class LostActor(NamedTuple):
     """A rollout actor that is no more, and why."""
 
     actor: int
@@ -25,7 +25,7 @@ class Vacancy(NamedTuple):
     reason: str
 
 
-class Hire(NamedTuple):
+class NewActor(NamedTuple):
     """A rollout actor that joins a feeder."""
 
     actor: int
@@ -75,17 +75,17 @@ class RolloutGroup:
         self._owner_of: dict[ray.ObjectRef, int] = {}
         self._members: dict[int, _Member] = {}
         self._next_look = 0.0
-        self._vacancies: list[Vacancy] = []
+        self._lost: list[LostActor] = []
         self.unrolls_lost = 0
 
-    def hire(self, hire: Hire) -> None:
+    def add(self, new: NewActor) -> None:
         """Have an actor take its place."""
-        self._members[hire.actor] = _Member(hire.handle, hire.incarnation)
+        self._members[new.actor] = _Member(new.handle, new.incarnation)
 
-    def take_vacancies(self) -> list[Vacancy]:
-        """The places that became vacant since the last call."""
-        vacancies, self._vacancies = self._vacancies, []
-        return vacancies
+    def take_lost(self) -> list[LostActor]:
+        """Those of which it turned out since the last call."""
+        lost_actors, self._lost = self._lost, []
+        return lost_actors
 
     @property
     def in_flight(self) -> int:
@@ -165,7 +165,7 @@ class RolloutGroup:
             del self._owner_of[call.info]
         ray.kill(member.handle)
         self.unrolls_lost += bool(member.calls)
-        self._vacancies.append(Vacancy(actor, member.incarnation, why))
+        self._lost.append(LostActor(actor, member.incarnation, why))
 
 
 def _phase(member: _Member) -> str:

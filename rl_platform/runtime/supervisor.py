@@ -15,16 +15,16 @@ from ray.exceptions import RayError
 
 from configs.schema import Config
 from rl_platform.core.types import Progress
+from rl_platform.runtime.actor_factory import ActorFactory
 from rl_platform.runtime.checkpoint import State
-from rl_platform.runtime.crew import Crew
-from rl_platform.runtime.desk import FeederError
 from rl_platform.runtime.feeder import Failure, Orders, Report
+from rl_platform.runtime.feeder_client import FeederError
 from rl_platform.runtime.generation import Generation, last_state
-from rl_platform.runtime.pipeline import Stations
+from rl_platform.runtime.pipeline import Endpoints
 from rl_platform.runtime.rank import Rank, env_steps_at_shards
 from rl_platform.runtime.ray_actors import reason
 from rl_platform.runtime.replay_states import of_rank
-from rl_platform.runtime.rollout_group import Hire, Vacancy
+from rl_platform.runtime.rollout_group import LostActor, NewActor
 from rl_platform.runtime.run import Run, log
 from rl_platform.runtime.snapshots import ReplaySnapshots, Snapshots
 from rl_platform.runtime.starting import started
@@ -49,8 +49,8 @@ class Supervisor:
       restored: what they went on from.
     """
 
-    def __init__(self, config: Config, crew: Crew, generation: Generation, run: Run, restored: State | None):
-        self._config, self._crew, self._run = config, crew, run
+    def __init__(self, config: Config, factory: ActorFactory, generation: Generation, run: Run, restored: State | None):
+        self._config, self._factory, self._run = config, factory, run
         self._generation = generation
         self._began_at = generation.begun_at().env_steps
         self._snapshots = Snapshots(restored, every_s=config.run.snapshot_every_s)
@@ -60,10 +60,10 @@ class Supervisor:
         self._lost_on_the_way = 0
         count = config.cluster.num_learners
         self._replay = ReplaySnapshots({rank: of_rank(restored, rank) for rank in range(count)})
-        self.evaluator = crew.evaluator()
-        self._ranks = [Rank(rank, crew.shard(rank), crew.desk(rank)) for rank in range(count)]
+        self.evaluator = factory.evaluator()
+        self._ranks = [Rank(rank, factory.shard(rank), factory.feeder(rank)) for rank in range(count)]
         for actor in range(config.actors.count):
-            self._hire(self._ranks[actor % count], actor, run.first_incarnation)
+            self._add_actor(self._ranks[actor % count], actor, run.first_incarnation)
         self._introduce()
 
     def started(self) -> bool:
@@ -86,19 +86,19 @@ class Supervisor:
     def _take_turns(self, *, halt: bool = False) -> None:
         for rank in self._ranks:
             rank.orders.halt = halt
-            rank.desk.begin(rank.take_orders())
+            rank.feeder.begin(rank.take_orders())
         for rank in self._ranks:
             self._hear(rank)
 
     def _hear(self, rank: Rank) -> None:
         try:
-            report = rank.desk.report()
+            report = rank.feeder.report()
         except FeederError as failed:
             rank.feeder_failure = str(failed)
             return
         self._note(rank, report)
-        for vacancy in report.vacancies:
-            self._fill(rank, vacancy)
+        for lost in report.lost_actors:
+            self._replace_actor(rank, lost)
 
     def _note(self, rank: Rank, report: Report) -> None:
         """Pass on what happened. Of an update all ranks say the same, but each dropped columns of its own."""
@@ -121,13 +121,13 @@ class Supervisor:
 
     # Mending.
 
-    def _fill(self, rank: Rank, vacancy: Vacancy) -> None:
-        log.warning("rollout actor %d (incarnation %d) replaced: %s", *vacancy)
+    def _replace_actor(self, rank: Rank, lost: LostActor) -> None:
+        log.warning("rollout actor %d (incarnation %d) replaced: %s", *lost)
         self._run.add_failures(actors_restarted=1)
-        self._hire(rank, vacancy.actor, vacancy.incarnation + 1)
+        self._add_actor(rank, lost.actor, lost.incarnation + 1)
 
-    def _hire(self, rank: Rank, actor: int, incarnation: int) -> None:
-        rank.hire(Hire(actor, incarnation, self._crew.rollout_actor(actor, incarnation)))
+    def _add_actor(self, rank: Rank, actor: int, incarnation: int) -> None:
+        rank.add(NewActor(actor, incarnation, self._factory.rollout_actor(actor, incarnation)))
 
     def _mend(self) -> None:
         """Replace what failed; the learners last, when there are feeders and shards to lead to them."""
@@ -145,9 +145,9 @@ class Supervisor:
         self._run.add_failures(unrolls_lost=rank.last.unrolls_in_flight)
         self._newest_version += _UNHEARD
         rank.feeder_failure = None
-        rank.desk.close()
-        rank.desk = self._crew.desk(rank.index)
-        rank.orders = Orders(hires=list(rank.members.values()))
+        rank.feeder.close()
+        rank.feeder = self._factory.feeder(rank.index)
+        rank.orders = Orders(new_actors=list(rank.members.values()))
         self._introduce()
         self._lead(rank)
 
@@ -156,7 +156,7 @@ class Supervisor:
         rank.failure = None
         ray.kill(rank.shard)
         rank.arrived_before, rank.arrived = rank.arrived_before + rank.arrived, 0
-        rank.shard = self._crew.shard(rank.index)
+        rank.shard = self._factory.shard(rank.index)
         try:
             if self._shard_started(rank, limit_s=_START_S):
                 self._lead(rank)
@@ -170,7 +170,7 @@ class Supervisor:
         self._generation.kill()
         self._snapshots.forget_asked()
         self._newest_version += 1
-        self._generation = self._crew.generation(self._snapshots.newest, self._newest_version)
+        self._generation = self._factory.generation(self._snapshots.newest, self._newest_version)
         try:
             if not self._generation.started(self._run.stop, limit_s=_START_S):
                 return
@@ -210,7 +210,7 @@ class Supervisor:
     def _introduce(self) -> None:
         """Tell each feeder who the others are."""
         for rank in self._ranks:
-            rank.orders.others = [other.desk.handle for other in self._ranks if other is not rank]
+            rank.orders.others = [other.feeder.handle for other in self._ranks if other is not rank]
 
     def _lead(self, rank: Rank) -> None:
         """Have the rank's feeder begin a pipeline to its present shard and learner."""
@@ -220,7 +220,7 @@ class Supervisor:
         except RayError as error:
             rank.failure = Failure("learner", reason(error))
             return
-        rank.orders.stations = Stations(rank.shard, learner, learner.weights.remote(), version)
+        rank.orders.endpoints = Endpoints(rank.shard, learner, learner.weights.remote(), version)
         rank.orders.others_begun = max((r.last.updates_begun for r in self._ranks if r is not rank), default=0)
 
     def _progress(self, rank: Rank) -> Progress:
@@ -275,7 +275,7 @@ class Supervisor:
             self._take_turns(halt=True)
         last = max(rank.last.updates_begun for rank in self._ranks)
         for rank in self._ranks:
-            rank.desk.begin_finish(last, _FINISH_S)
+            rank.feeder.begin_finish(last, _FINISH_S)
         for rank in self._ranks:
             self._hear(rank)
             if failed := rank.feeder_failure or rank.failure:
@@ -314,7 +314,7 @@ class Supervisor:
     def close(self) -> None:
         """End every actor."""
         for rank in self._ranks:
-            rank.desk.close()
-            for actor in (rank.shard, *(hire.handle for hire in rank.members.values())):
+            rank.feeder.close()
+            for actor in (rank.shard, *(new.handle for new in rank.members.values())):
                 ray.kill(actor)
         self._generation.kill()

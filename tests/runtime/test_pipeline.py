@@ -15,9 +15,9 @@ from configs.schema import Config
 from rl_platform.runtime import build, build_envs, pipeline
 from rl_platform.runtime.calls import Calls
 from rl_platform.runtime.lockstep import Lockstep
-from rl_platform.runtime.pipeline import LearnerError, Pipeline, ShardError, Stations
-from rl_platform.runtime.ray_actors import LearnerActor, ReplayActor, RolloutActor, Seat
-from rl_platform.runtime.rollout_group import Hire, RolloutGroup
+from rl_platform.runtime.pipeline import Endpoints, LearnerError, Pipeline, ShardError
+from rl_platform.runtime.ray_actors import LearnerActor, RankSpec, ReplayActor, RolloutActor
+from rl_platform.runtime.rollout_group import NewActor, RolloutGroup
 
 SETTINGS = ["--actors.envs_per_actor=8", "--actors.unroll_length=10", "--learner.batch_columns=8", "--cluster.mode=ray",
             "--actors.count=2"]  # fmt: skip
@@ -58,7 +58,7 @@ class Rig:
     """A pipeline and the actors that it connects."""
 
     def __init__(self, version: int = 0, answer_timeout_s: float = 60.0, config: Config = CONFIG):
-        self.learner = LearnerActor.remote(Seat(0, 1, "gloo", 20.0), torch_threads=1)
+        self.learner = LearnerActor.remote(RankSpec(0, 1, "gloo", 20.0), torch_threads=1)
         make_learner = partial(build.make_learner, config, build_envs.env_spec(config))
         ray.get(self.learner.begin.remote(make_learner, None, None, None))
         self.shard = ReplayActor.remote(partial(build.make_shard, config, build_envs.env_spec(config)))
@@ -67,10 +67,10 @@ class Rig:
                         for actor in range(2)]  # fmt: skip
         self.rollouts = RolloutGroup(unrolls_in_flight=2, step_timeout_s=30.0, max_restarts_in_a_row=2)
         for actor, handle in enumerate(self.handles):
-            self.rollouts.hire(Hire(actor, 0, handle))
+            self.rollouts.add(NewActor(actor, 0, handle))
         self.heard = Heard()
-        stations = Stations(self.shard, self.learner, self.learner.weights.remote(), version)
-        self.pipeline = Pipeline(stations, self.rollouts, build.throttle(config), self.heard, batches_ahead=2,
+        endpoints = Endpoints(self.shard, self.learner, self.learner.weights.remote(), version)
+        self.pipeline = Pipeline(endpoints, self.rollouts, build.throttle(config), self.heard, batches_ahead=2,
                                  answer_timeout_s=answer_timeout_s, lockstep=Lockstep())  # fmt: skip
 
     def step_until(self, reached, deadline_s: float = 60.0) -> None:

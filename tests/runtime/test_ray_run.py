@@ -14,7 +14,7 @@ import ray
 
 from configs.loader import load_config
 from rl_platform.runtime.errors import InputError
-from rl_platform.runtime.ray_actors import LearnerActor, ReplayActor, Seat
+from rl_platform.runtime.ray_actors import LearnerActor, RankSpec, ReplayActor
 from rl_platform.runtime.ray_cluster import Placement, connected
 from rl_platform.runtime.run import log
 from rl_platform.runtime.starting import started
@@ -88,7 +88,7 @@ def refuse():
 
 
 def test_a_learner_that_cannot_start_is_blamed_for_it(tmp_path, local_ray):
-    learner = LearnerActor.options(num_cpus=0).remote(Seat(0, 1, "gloo", 20.0), torch_threads=1)
+    learner = LearnerActor.options(num_cpus=0).remote(RankSpec(0, 1, "gloo", 20.0), torch_threads=1)
     with (
         StopRequest(tmp_path) as stop,
         pytest.raises(RuntimeError, match=r"^the learner could not start: RuntimeError: no such optimiser$"),

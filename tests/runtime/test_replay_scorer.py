@@ -10,7 +10,7 @@ from configs.loader import load_config
 from rl_platform.cli import main
 from rl_platform.core.types import PER_COLUMN, Trajectory
 from rl_platform.runtime import build, build_envs
-from rl_platform.runtime.crew import Crew
+from rl_platform.runtime.actor_factory import ActorFactory
 from rl_platform.runtime.ray_cluster import Placement
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
@@ -72,7 +72,7 @@ def test_ray_gives_the_replay_actor_its_part_of_a_gpu(ray_with_two_gpus, tmp_pat
     place = Placement(config)
     try:
         learner = Waits.options(num_gpus=of_learner, **place.beside_learner(0)).remote()
-        shard = Crew(config, build_envs.env_spec(config), place, tmp_path).shard(0)
+        shard = ActorFactory(config, build_envs.env_spec(config), place, tmp_path).shard(0)
         given = [ray.get(each.__ray_call__.remote(gpus_given), timeout=60) for each in (learner, shard)]
     finally:
         place.release()

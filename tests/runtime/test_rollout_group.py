@@ -16,7 +16,7 @@ from actors.uniform_policy import UniformPolicy
 from rl_platform.core.types import Weights
 from rl_platform.runtime import rollout_group
 from rl_platform.runtime.ray_actors import RolloutActor
-from rl_platform.runtime.rollout_group import Hire, RolloutGroup
+from rl_platform.runtime.rollout_group import NewActor, RolloutGroup
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,12 +71,12 @@ class Group(RolloutGroup):
     def _create(self, actor: int, incarnation: int) -> None:
         make = partial(make_worker, self.fates, actor, incarnation)
         self.handles[actor] = RolloutActor.options(num_cpus=1).remote(make, torch_threads=1)
-        self.hire(Hire(actor, incarnation, self.handles[actor]))
+        self.add(NewActor(actor, incarnation, self.handles[actor]))
 
     def fill(self) -> None:
-        for vacancy in self.take_vacancies():
-            self.reports.append(vacancy.reason)
-            self._create(vacancy.actor, vacancy.incarnation + 1)
+        for lost in self.take_lost():
+            self.reports.append(lost.reason)
+            self._create(lost.actor, lost.incarnation + 1)
 
     def close(self) -> None:
         for handle in self.handles.values():

@@ -9,16 +9,16 @@ from rl_platform.core.spec import EnvSpec
 from rl_platform.runtime import build
 from rl_platform.runtime.build_replay import compares_features
 from rl_platform.runtime.checkpoint import State
-from rl_platform.runtime.desk import ActorDesk, Desk, DriverDesk
 from rl_platform.runtime.evaluators import Evaluator
 from rl_platform.runtime.feeder import FeederSettings
+from rl_platform.runtime.feeder_client import FeederClient, LocalFeeder, RemoteFeeder
 from rl_platform.runtime.generation import Generation
 from rl_platform.runtime.ray_actors import ReplayActor, RolloutActor
 from rl_platform.runtime.ray_cluster import Placement, with_jemalloc
 from rl_platform.runtime.ray_evaluator import RayEvaluator
 
 
-class Crew:
+class ActorFactory:
     """Everything that a run over Ray is made of, created when it is asked for and owned by whoever asks.
 
     Args:
@@ -42,7 +42,7 @@ class Crew:
         make_shard = partial(build.make_shard, config, self._spec, rank)
         return options.remote(make_shard, build.make_contents(config, self._directory, rank))
 
-    def desk(self, rank: int) -> Desk:
+    def feeder(self, rank: int) -> FeederClient:
         """A feeder without orders."""
         config = self._config
         settings = FeederSettings(
@@ -57,8 +57,8 @@ class Crew:
             max_restarts_in_a_row=config.actors.max_restarts_in_a_row,
         )
         if config.cluster.feeder == "driver":
-            return DriverDesk(settings)
-        return ActorDesk(settings, self._place.beside_learner(rank))
+            return LocalFeeder(settings)
+        return RemoteFeeder(settings, self._place.beside_learner(rank))
 
     def rollout_actor(self, actor: int, incarnation: int) -> Any:
         """A rollout actor, whose random numbers are those of this incarnation alone."""

@@ -21,7 +21,7 @@ class FeederError(Exception):
     """The feeder is no more; one line."""
 
 
-class Desk(Protocol):
+class FeederClient(Protocol):
     """A feeder, as the supervisor sees it."""
 
     handle: Any
@@ -40,7 +40,7 @@ class Desk(Protocol):
         """End the feeder."""
 
 
-class DriverDesk:
+class LocalFeeder:
     """The feeder in this process: a turn lasts until something has happened."""
 
     handle = None
@@ -83,7 +83,7 @@ class FeederActor:
         self._feeder.hear(updates_begun)
 
 
-class ActorDesk:
+class RemoteFeeder:
     """The feeder in an actor beside its learner."""
 
     def __init__(self, settings: FeederSettings, options: dict[str, Any]):
