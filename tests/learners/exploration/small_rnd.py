@@ -26,7 +26,7 @@ OUTPUTS = 8
 
 
 def rnd_of(spec: EnvSpec, settings: RndSettings, *, dtype: torch.dtype = torch.float32, ranks: Ranks = ONE_RANK,
-           view: InputView | None = None) -> RandomNetworkDistillation:  # fmt: skip
+           view: InputView | None = None, device: str = "cpu") -> RandomNetworkDistillation:  # fmt: skip
     """Bonuses on observations, or on what `view` makes of them."""
     seen = ObservationView(spec.observation_shape, frame_stack=spec.frame_stack) if view is None else view
     networks = build_rnd(seen.shape, of_embedding=view is not None, num_outputs=OUTPUTS, seed=2)
@@ -35,7 +35,7 @@ def rnd_of(spec: EnvSpec, settings: RndSettings, *, dtype: torch.dtype = torch.f
         seen,
         settings,
         precision=torch.float32,
-        device=torch.device("cpu"),
+        device=torch.device(device),
         ranks=ranks,
         seed=3,
     )
@@ -45,11 +45,11 @@ class Exploring:
     """A learner, and what it is made of."""
 
     def __init__(self, spec: EnvSpec = VECTORS, *, of_embedding: bool = False, tau: float | None = None,
-                 every: int = 1, rnd: dict[str, Any] | None = None, **settings: Any):  # fmt: skip
-        self.model: ActorCritic = build_actor_critic(spec, encoder=ENCODERS[spec], num_value_heads=2, seed=1)
+                 every: int = 1, rnd: dict[str, Any] | None = None, device: str = "cpu", **settings: Any):  # fmt: skip
+        self.model: ActorCritic = build_actor_critic(spec, encoder=ENCODERS[spec], num_value_heads=2, seed=1).to(device)
         chosen = RndSettings(**(rnd or {}))
         view = EmbeddingView(self.model.encoder, tau=tau, every=every) if of_embedding else None
-        self.rnd = rnd_of(spec, chosen, view=view)
+        self.rnd = rnd_of(spec, chosen, view=view, device=device)
         self.learner = Learner(
             self.model,
             Categorical(2),
@@ -60,6 +60,7 @@ class Exploring:
             gradient_clip=40.0,
             frame_stack=spec.frame_stack,
             precision=torch.float32,
+            device=device,
             rnd=self.rnd,
         )
 

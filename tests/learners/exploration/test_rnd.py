@@ -14,6 +14,7 @@ from tests.learners.exploration.small_rnd import OUTPUTS, Exploring, as_sample, 
 from tests.learners.small_learner import COLUMNS, IMAGES, STEPS, VECTORS, batch, hard_batch, plain
 
 PPO = {"estimator": "gae", "objective": "ppo", "epochs": 2, "minibatches": 2}
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
 ONE_STEP = {"epochs": 1, "minibatches": 1}
 OBJECTIVES = pytest.mark.parametrize("settings", [{}, PPO], ids=["vtrace", "ppo"])
 
@@ -141,6 +142,21 @@ def test_what_is_shown_is_there_and_finite(settings: dict[str, Any], spec, of_em
     assert shown <= info.metrics.keys()
     assert np.isfinite(list(info.metrics.values())).all()
     assert info.metrics["loss/rnd"] > 0 and info.metrics["bonus_mean"] > 0
+
+
+@needs_gpu
+@OBJECTIVES
+@pytest.mark.parametrize(("of_embedding", "tau"), [(False, None), (True, None), (True, 0.5)])
+def test_a_gpu_learns_what_the_cpu_learns(settings: dict[str, Any], of_embedding: bool, tau: float | None):
+    """But for what is drawn by chance: nothing, with an update proportion of 1."""
+    cpu, gpu = (Exploring(IMAGES, of_embedding=of_embedding, tau=tau, device=device, rnd={"update_proportion": 1.0},
+                          **settings) for device in ("cpu", "cuda"))  # fmt: skip
+    for seed in range(2):
+        expected, found = (each.learner.update(reset_batch(IMAGES, seed)) for each in (cpu, gpu))
+        assert found.metrics == pytest.approx(expected.metrics, rel=1e-2, abs=1e-3)
+    for part in ("mean", "squares"):
+        moments, theirs = (each.rnd.state_dict()["moments"][part] for each in (gpu, cpu))
+        np.testing.assert_allclose(moments, theirs, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("tau", [None, 0.5], ids=["online", "copy"])
