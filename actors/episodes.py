@@ -3,7 +3,8 @@
 import numpy as np
 
 from rl_platform.core.interfaces import StepResult
-from rl_platform.core.types import START, Episode
+from rl_platform.core.rooms import START
+from rl_platform.core.types import Episode
 
 
 class EpisodeStatistics:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from rl_platform.core.interfaces import StepResult
+from rl_platform.core.rooms import START, Passage, RoomClip, RoomLog
 from rl_platform.core.spec import EMULATOR_FPS, EnvSpec
-from rl_platform.core.types import START, Passage, RoomClip, RoomLog
 
 BEFORE_S, AFTER_S = 2.0, 1.0
 """How much of what was seen before and after a first entry a clip shows."""

@@ -34,7 +34,7 @@ from configs.schema import Config
 from replay.candidates import CandidateSchedule
 from replay.eviction import evict_oldest
 from replay.ring import ColumnRing
-from replay.selection import STRATEGIES, Selection, closest
+from replay.selection import STRATEGIES, Selection, nearest
 from replay.source import Choice, ReplaySource
 from rl_platform.core.acting import ActingNetwork
 from rl_platform.core.distributions import distribution_of
@@ -207,10 +207,10 @@ def compare(own: np.ndarray, other: np.ndarray, *, paired: bool) -> dict[str, fl
 def comparisons(played: Played, columns: Columns, *, num_columns: int, batches: int, seed: int) -> list[Comparison]:
     """Every kind beside uniform batches and beside batches of the same ages."""
     rng, size = np.random.default_rng(seed), {"columns": num_columns, "batches": batches}
-    uniform = draw(played, None, closest, seed=seed, **size)
+    uniform = draw(played, None, nearest, seed=seed, **size)
     drawn = {f"elite_{number}": draw(played, columns.drift, select, seed=seed + number, **size)
              for number, select in enumerate(STRATEGIES.values(), 1)}  # fmt: skip
-    drawn["attentive"] = draw(played, columns.distance, closest, seed=seed + len(drawn) + 1, **size)
+    drawn["attentive"] = draw(played, columns.distance, nearest, seed=seed + len(drawn) + 1, **size)
     found = []
     for kind, own in drawn.items():
         for other, others in (("uniform", uniform), ("same_ages", same_ages(own, columns.version, rng))):

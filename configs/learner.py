@@ -156,7 +156,7 @@ class LearnerConfig(Section):
     def _check(self) -> "LearnerConfig":
         if self.c_clip > self.rho_clip:
             raise ValueError(
-                f"c_clip ({self.c_clip:g}) exceeds rho_clip ({self.rho_clip:g}), for which V-trace has no fixed point; "
+                f"c_clip ({self.c_clip:g}) exceeds rho_clip ({self.rho_clip:g}): V-trace may not converge then; "
                 "lower c_clip or raise rho_clip"
             )
         return self

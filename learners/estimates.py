@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from learners.losses.term import LossTerm, count_valid
-from learners.minibatches import IntrinsicTargets, ReturnEstimates, Sample
 from learners.relevance import relevant
 from learners.returns import Returns, gae
 from learners.rewards import transform_reward
+from learners.sample import IntrinsicTargets, ReturnEstimates, Sample
 from learners.settings import LearnerSettings
 from learners.totals import Tallies
 from learners.vtrace import VTraceReturns, vtrace
@@ -29,7 +29,7 @@ class TargetPolicy(NamedTuple):
     """[T, B] log π̃(a_t|x_t)."""
 
 
-class Evaluation(NamedTuple):
+class NetworkOutputs(NamedTuple):
     """What the present network says of a sample, and what the others said."""
 
     params: Tensor
@@ -60,7 +60,7 @@ class Estimates(NamedTuple):
     """One rank's half of a gradient step before the ranks have met."""
 
     sample: Sample
-    evaluation: Evaluation
+    outputs: NetworkOutputs
     returns: ReturnEstimates
     tallies: Tallies
     distillation: LossTerm | None = None
@@ -69,17 +69,17 @@ class Estimates(NamedTuple):
     @property
     def values(self) -> Tensor:
         """[T, B] differentiable: those that are trained, without the bootstrap row."""
-        return self.evaluation.values[: len(self.returns.valid)]
+        return self.outputs.values[: len(self.returns.valid)]
 
     @property
     def intrinsic_values(self) -> Tensor:
         """Likewise of bonuses."""
-        assert self.evaluation.intrinsic_values is not None
-        return self.evaluation.intrinsic_values[: len(self.returns.valid)]
+        assert self.outputs.intrinsic_values is not None
+        return self.outputs.intrinsic_values[: len(self.returns.valid)]
 
 
-def evaluate(*, params: Tensor, values: Tensor, steps: Trajectory, distribution: ActionDistribution,
-             target_params: Tensor | None = None) -> Evaluation:  # fmt: skip
+def network_outputs(*, params: Tensor, values: Tensor, steps: Trajectory, distribution: ActionDistribution,
+             target_params: Tensor | None = None) -> NetworkOutputs:  # fmt: skip
     """From what networks put out to what is needed of it.
 
     Args:
@@ -93,7 +93,7 @@ def evaluate(*, params: Tensor, values: Tensor, steps: Trajectory, distribution:
     if target_params is not None:
         target_params = target_params[:num_steps].detach()
         target = TargetPolicy(target_params, distribution.log_prob(target_params, steps.action))
-    return Evaluation(
+    return NetworkOutputs(
         params=params,
         values=values[..., 0],
         intrinsic_values=values[..., 1] if values.shape[-1] > 1 else None,
@@ -103,8 +103,8 @@ def evaluate(*, params: Tensor, values: Tensor, steps: Trajectory, distribution:
     )
 
 
-def join(parts: Iterable[Evaluation]) -> Evaluation:
-    """Evaluations of some columns each, put together."""
+def join(parts: Iterable[NetworkOutputs]) -> NetworkOutputs:
+    """Of some columns each, put together."""
     return _join(*parts)
 
 
@@ -115,17 +115,17 @@ def _join(*parts: Any) -> Any:
     return type(first)(*map(_join, *parts))
 
 
-def estimate(sample: Sample, evaluation: Evaluation, *, distribution: ActionDistribution,
+def estimate(sample: Sample, outputs: NetworkOutputs, *, distribution: ActionDistribution,
              settings: LearnerSettings, distillation: LossTerm | None = None) -> Estimates:  # fmt: skip
-    """With the returns that the sample has, or else those of the evaluation."""
+    """With the returns that the sample has, or else those of the outputs."""
     returns = sample.returns
     if returns is None:
-        returns = estimate_returns(evaluation, sample, distribution=distribution, settings=settings)
-    return Estimates(sample, evaluation, returns, _tally(sample, returns, distillation), distillation)
+        returns = estimate_returns(outputs, sample, distribution=distribution, settings=settings)
+    return Estimates(sample, outputs, returns, _tally(sample, returns, distillation), distillation)
 
 
 @torch.no_grad()
-def estimate_returns(evaluation: Evaluation, sample: Sample, *, distribution: ActionDistribution,
+def estimate_returns(outputs: NetworkOutputs, sample: Sample, *, distribution: ActionDistribution,
                      settings: LearnerSettings) -> ReturnEstimates:  # fmt: skip
     """Value targets and advantages of whole columns [T, B], from the values of T+1 rows.
 
@@ -138,20 +138,20 @@ def estimate_returns(evaluation: Evaluation, sample: Sample, *, distribution: Ac
     """
     steps, valid = sample.steps, sample.steps.valid
     if settings.relevance is not None:
-        valid = valid & relevant(settings.relevance, distribution=distribution, params=evaluation.target_params,
+        valid = valid & relevant(settings.relevance, distribution=distribution, params=outputs.target_params,
                                  behaviour=steps.behaviour, rho_clip=settings.rho_clip)  # fmt: skip
     extrinsic = _corrected(
-        evaluation.target_log_ratios,
+        outputs.target_log_ratios,
         settings,
         rewards=settings.reward_scale * transform_reward(steps.reward, settings.reward_transform),
-        values=evaluation.values.detach(),
-        discounts=settings.discount * (~steps.terminated).to(evaluation.values.dtype),
+        values=outputs.values.detach(),
+        discounts=settings.discount * (~steps.terminated).to(outputs.values.dtype),
         valid=valid,
     )
     if settings.rnd is None:
         return ReturnEstimates(extrinsic.targets, extrinsic.advantages, valid)
     learned = valid | ~steps.valid  # irrelevant steps alone are left out
-    intrinsic = _intrinsic(evaluation, sample, learned, settings)
+    intrinsic = _intrinsic(outputs, sample, learned, settings)
     advantages = (settings.rnd.extrinsic_weight * extrinsic.advantages
                   + settings.rnd.intrinsic_weight * torch.where(valid, intrinsic.advantages, 0.0))  # fmt: skip
     return ReturnEstimates(extrinsic.targets, advantages, valid, IntrinsicTargets(intrinsic.targets, learned))
@@ -171,12 +171,12 @@ def _corrected(log_ratios: Tensor, settings: LearnerSettings, **columns: Tensor)
     )
 
 
-def _intrinsic(evaluation: Evaluation, sample: Sample, learned: Tensor, settings: LearnerSettings) -> StreamReturns:
+def _intrinsic(outputs: NetworkOutputs, sample: Sample, learned: Tensor, settings: LearnerSettings) -> StreamReturns:
     """Returns of bonuses over the steps that are `learned` from [T, B] bool."""
-    assert settings.rnd is not None and sample.bonuses is not None and evaluation.intrinsic_values is not None
-    values = evaluation.intrinsic_values.detach()
+    assert settings.rnd is not None and sample.bonuses is not None and outputs.intrinsic_values is not None
+    values = outputs.intrinsic_values.detach()
     return _corrected(
-        torch.where(sample.steps.valid, evaluation.target_log_ratios, 0.0),
+        torch.where(sample.steps.valid, outputs.target_log_ratios, 0.0),
         settings,
         rewards=sample.bonuses.rewards.to(values.dtype),
         values=values,

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from learners.estimates import Estimates, Evaluation, estimate, estimate_returns, evaluate, join
+from learners.estimates import Estimates, NetworkOutputs, estimate, estimate_returns, join, network_outputs
 from learners.exploration.rnd import RandomNetworkDistillation
 from learners.gradients import GradientBlock, clip_by_norm
-from learners.minibatches import Sample, as_transitions, in_columns, with_returns
 from learners.objective import metric_names, objective
 from learners.optimizer import FlatOptimizer, OptimizerFactory
 from learners.parts import MAX_ROWS
 from learners.ranks import Ranks
+from learners.sample import Sample, as_transitions, in_columns, with_returns
 from learners.settings import LearnerSettings
 from learners.terms import Coefficients
 from learners.totals import Totals, sum_totals
@@ -81,23 +81,23 @@ class GradientStep:
     def fix_returns(self, sample: Sample) -> Sample:
         """The sample with the present weights' returns for all further steps; shuffled freely if there is no memory."""
         with torch.no_grad():
-            evaluation = join(map(self._evaluate, in_columns(sample, MAX_ROWS)))
-        returns = estimate_returns(evaluation, sample, distribution=self._distribution, settings=self._settings)
+            outputs = join(map(self._run_network, in_columns(sample, MAX_ROWS)))
+        returns = estimate_returns(outputs, sample, distribution=self._distribution, settings=self._settings)
         sample = with_returns(sample, returns)
         return sample if self._model.memory_size else as_transitions(sample)
 
     def _estimates(self, sample: Sample) -> Estimates:
-        return estimate(sample, self._evaluate(sample), distribution=self._distribution, settings=self._settings,
+        return estimate(sample, self._run_network(sample), distribution=self._distribution, settings=self._settings,
                         distillation=None if self._rnd is None else self._rnd.distill(sample))  # fmt: skip
 
-    def _evaluate(self, sample: Sample) -> Evaluation:
+    def _run_network(self, sample: Sample) -> NetworkOutputs:
         steps, target_params = sample.steps, None
         with torch.autocast(self._device.type, self._precision, enabled=self._precision != torch.float32):
             output = self._model(steps.observation, steps.is_first, steps.memory)
             if self._target is not None:
                 with torch.no_grad():
                     target_params = self._target(steps.observation, steps.is_first, steps.memory).params
-        return evaluate(params=output.params, values=output.values, steps=steps, distribution=self._distribution,
+        return network_outputs(params=output.params, values=output.values, steps=steps, distribution=self._distribution,
                         target_params=target_params)  # fmt: skip
 
     def _sum_gradients(self, estimates: Estimates | None, totals: Totals, coefficients: Coefficients) -> Tensor:

@@ -8,25 +8,26 @@ import torch
 from torch import nn
 
 from learners.adaptive_kl import AdaptiveKl
+from learners.bookkeeping import Bookkeeping, bookkeeping_counts, column_histograms, read_bookkeeping
 from learners.circular_buffer import CircularBuffer, Served
 from learners.exploration.rnd import RandomNetworkDistillation
 from learners.gradient_step import GradientStep, mean_metrics
-from learners.minibatches import Sample, minibatches
+from learners.minibatches import minibatches
 from learners.moments import RunningMoments, new_observations
 from learners.optimizer import OptimizerFactory
 from learners.ranks import ONE_RANK, Ranks
+from learners.sample import Sample
 from learners.settings import LearnerSettings
 from learners.state import check_fits, load_arrays, named_arrays
 from learners.target import TargetNetwork
 from learners.terms import Coefficients
-from learners.totals import Bookkeeping, bookkeeping_counts, column_histograms, read_bookkeeping
 from learners.transfer import BatchTransfer
 from rl_platform.core.distributions import ActionDistribution
 from rl_platform.core.flat import FlatParameters
 from rl_platform.core.frames import stack_frames
 from rl_platform.core.schedule import Schedule
 from rl_platform.core.seeding import derive_seed
-from rl_platform.core.types import Batch, Progress, UpdateInfo, Weights
+from rl_platform.core.types import Batch, LearnerProgress, UpdateInfo, Weights
 
 
 class Stateful(Protocol):
@@ -201,9 +202,9 @@ class Learner:
         """A copy of the present weights."""
         return Weights(self._version, self._flat.numpy(self._num_published))
 
-    def progress(self) -> Progress:
+    def progress(self) -> LearnerProgress:
         """How far it has come."""
-        return Progress(self._version, self._updates, self._env_steps)
+        return LearnerProgress(self._version, self._updates, self._env_steps)
 
     def continue_at(self, version: int) -> None:
         """Publish the present weights, and count on, from `version`: after a restart, one that was never used."""
@@ -244,5 +245,5 @@ class Learner:
         self._step.load_state_dict(state["optimizer"])
         load_arrays(self._model, state["model"])
         self._env_steps, self._updates = int(state["env_steps"]), int(state["updates"])
-        self._version = int(state.get("version", self._updates))  # states of before have none
+        self._version = int(state["version"])
         self._skipped = int(state["updates_skipped"])

@@ -100,7 +100,7 @@ def weighted_sum(terms: dict[str, Term], reduction: Reduction) -> Objective:
 def _means(estimates: Estimates, kl_behaviour: Tensor, rho_clip: float) -> dict[str, Tensor]:
     """What is shown beside the terms' own metrics: means [] over this rank's valid steps."""
     valid = estimates.returns.valid
-    return off_policy_metrics(estimates.evaluation.target_log_ratios, kl_behaviour, valid, rho_clip) | {
+    return off_policy_metrics(estimates.outputs.target_log_ratios, kl_behaviour, valid, rho_clip) | {
         "advantage_abs_mean": mean_valid(estimates.returns.advantages.abs(), valid),
         "value_mean": mean_valid(estimates.values, valid),
     }
@@ -111,7 +111,7 @@ def _replayed_divergence(estimates: Estimates, totals: Tallies,
                          distribution: ActionDistribution) -> tuple[dict[str, Tensor], Tensor]:  # fmt: skip
     """Mean KL(π‖μ) in nats over this rank's replayed steps, and its part of all ranks' []."""
     replayed = estimates.returns.valid & estimates.sample.replayed
-    kl = distribution.kl(estimates.evaluation.params, estimates.sample.steps.behaviour)
+    kl = distribution.kl(estimates.outputs.params, estimates.sample.steps.behaviour)
     share = estimates.tallies.replayed / totals.replayed.clamp_min(1)
     return {"kl_to_behaviour_replayed": mean_valid(kl, replayed)}, share.to(kl.dtype)
 

@@ -1,7 +1,8 @@
 """The terms of the objective: which there are, and what each is made from.
 
-A term is added in two places: here, with a weight of `LearnerSettings` (or of `Coefficients`, if it changes in
-training), and with the names of what it shows in `learners.objective.metric_names`.
+A new term needs: its loss in `learners/losses/`; a weight in `LearnerSettings` (or in `Coefficients`, if it changes in
+training), its key in `configs.learner.TermsConfig` and the line between the two in `rl_platform.runtime.build`; its
+place here; and the names of what it shows in `learners.objective.metric_names`.
 """
 
 from typing import NamedTuple
@@ -52,8 +53,8 @@ def loss_terms(estimates: Estimates, totals: Tallies, kl_behaviour: Tensor, *, d
       totals: the ranks' tallies, added up.
       kl_behaviour: [T, B] KL(μ‖π), of `behaviour_divergence`.
     """
-    evaluation, valid, values = estimates.evaluation, estimates.returns.valid, estimates.values
-    entropy = entropy_loss(entropy=distribution.entropy(evaluation.params), valid=valid)
+    outputs, valid, values = estimates.outputs, estimates.returns.valid, estimates.values
+    entropy = entropy_loss(entropy=distribution.entropy(outputs.params), valid=valid)
     value = value_loss(values=values, targets=estimates.returns.targets, valid=valid)
     count = totals.steps.to(values.dtype)
     terms = {
@@ -62,8 +63,8 @@ def loss_terms(estimates: Estimates, totals: Tallies, kl_behaviour: Tensor, *, d
         "entropy": Term(coefficients.entropy, entropy, count),
     }
     if settings.penalizes_target_kl:
-        assert evaluation.target is not None
-        target_kl = target_kl_loss(kl=distribution.kl(evaluation.target.params, evaluation.params), valid=valid)
+        assert outputs.target is not None
+        target_kl = target_kl_loss(kl=distribution.kl(outputs.target.params, outputs.params), valid=valid)
         terms["target_kl"] = Term(coefficients.target_kl, target_kl, count)
     if estimates.returns.intrinsic is not None:
         terms |= _exploration_terms(estimates, totals, settings)
@@ -71,14 +72,14 @@ def loss_terms(estimates: Estimates, totals: Tallies, kl_behaviour: Tensor, *, d
 
 
 def _policy_loss(estimates: Estimates, settings: LearnerSettings) -> LossTerm:
-    evaluation, returns = estimates.evaluation, estimates.returns
-    steps = {"log_prob": evaluation.log_prob, "advantages": returns.advantages, "valid": returns.valid}
+    outputs, returns = estimates.outputs, estimates.returns
+    steps = {"log_prob": outputs.log_prob, "advantages": returns.advantages, "valid": returns.valid}
     if settings.objective == "vtrace":
         return policy_gradient_loss(**steps)
     if settings.objective == "ppo":
-        return ppo_loss(old_log_prob=evaluation.behaviour_log_prob, clip=settings.ratio_clip, **steps)
-    assert evaluation.target is not None
-    return impact_loss(target_log_prob=evaluation.target.log_prob, behaviour_log_prob=evaluation.behaviour_log_prob,
+        return ppo_loss(old_log_prob=outputs.behaviour_log_prob, clip=settings.ratio_clip, **steps)
+    assert outputs.target is not None
+    return impact_loss(target_log_prob=outputs.target.log_prob, behaviour_log_prob=outputs.behaviour_log_prob,
                        clip=settings.ratio_clip, **steps)  # fmt: skip
 
 
@@ -113,6 +114,6 @@ def _cloning_terms(
 
 def behaviour_divergence(estimates: Estimates, distribution: ActionDistribution) -> Tensor:
     """KL(μ‖π) [T, B] in nats, differentiable in π; 0 where nothing is learned, so that NaN in μ has no gradient."""
-    params = estimates.evaluation.params
+    params = estimates.outputs.params
     behaviour = torch.where(estimates.returns.valid[..., None], estimates.sample.steps.behaviour, params.detach())
     return distribution.kl(behaviour, params)

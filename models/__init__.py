@@ -1,1 +1,1 @@
-"""Networks: encoder → memory → heads. Plain modules that know nothing of rollouts or losses."""
+"""Networks: encoder → heads. Plain modules that know nothing of rollouts or losses."""

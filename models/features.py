@@ -39,7 +39,7 @@ def trunk_activations(embedding: Tensor) -> Tensor:
     return embedding.half()
 
 
-class PresentFeatures:
+class CurrentFeatures:
     """Features of stored steps under weights that come with the question; a `replay.scoring.FeatureFn`.
 
     Args:

@@ -101,7 +101,7 @@ class ColumnRing:
     def restore(self, state: dict[str, Any], stored: Iterable[Stored]) -> None:
         """Put back into their slots the columns that `state` knows; slots whose column does not come back are empty.
 
-        A ring of which nothing comes back begins anew.
+        If nothing comes back, the ring begins empty.
 
         Raises:
           ValueError: the state is of a ring of another capacity.
@@ -117,7 +117,7 @@ class ColumnRing:
             self._put(slots, part.steps, columns)
             self.serial[slots] = part.serial[columns]
         self.weight_version[:] = state["weight_version"]
-        self.origin[:] = state.get("origin", 0)  # states of before have none; replayed columns never need it
+        self.origin[:] = state["origin"]
         self.uses[:], self.distance[:] = state["uses"], state["distance"]
         self.seen, self._newest = (state["seen"], state["newest"]) if len(self) else (0, 0)
 

@@ -15,7 +15,7 @@ Selection = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 """(distances [C], uses [C], n) → positions [n]."""
 
 
-def closest(distances: np.ndarray, uses: np.ndarray, n: int) -> np.ndarray:
+def nearest(distances: np.ndarray, uses: np.ndarray, n: int) -> np.ndarray:
     """The n smallest distances (elite-vtrace's strategy 1; also what attentive replay takes)."""
     return _by_distance(distances, n)[:n]
 
@@ -31,7 +31,7 @@ def least_used(distances: np.ndarray, uses: np.ndarray, n: int) -> np.ndarray:
     return np.lexsort((distances, uses))[:n]
 
 
-def least_used_of_each_bucket(distances: np.ndarray, uses: np.ndarray, n: int) -> np.ndarray:
+def least_used_in_strata(distances: np.ndarray, uses: np.ndarray, n: int) -> np.ndarray:
     """Sorted by distance and cut into n buckets of ⌊C/n⌋, the least used of each; of equal ones the closest.
 
     Strategy 4. The C − n·⌊C/n⌋ most distant candidates are in no bucket.
@@ -41,10 +41,10 @@ def least_used_of_each_bucket(distances: np.ndarray, uses: np.ndarray, n: int) -
 
 
 STRATEGIES: dict[str, Selection] = {
-    "nearest": closest,
+    "nearest": nearest,
     "stratified": stratified,
     "least_used": least_used,
-    "least_used_in_strata": least_used_of_each_bucket,
+    "least_used_in_strata": least_used_in_strata,
 }
 """By their names in configurations, in the order of their numbers in elite-vtrace, 1 … 4."""
 

@@ -7,7 +7,7 @@ import numpy as np
 from replay.candidates import CandidateSchedule
 from replay.eviction import evict_most_distant, evict_oldest, evict_reservoir
 from replay.scoring import Scorer
-from replay.selection import STRATEGIES, closest
+from replay.selection import STRATEGIES, nearest
 from replay.source import Choice, ReplaySource
 
 
@@ -27,19 +27,19 @@ def reservoir(capacity: int, *, min_fill: int, rng: np.random.Generator, name: s
 def attentive(capacity: int, *, min_fill: int, rng: np.random.Generator, candidates: CandidateSchedule, scorer: Scorer,
               name: str = "attentive") -> ReplaySource:  # fmt: skip
     """Of λ·n candidates those most similar to the current states (Sun et al. 2020)."""
-    choice = Choice(candidates, scorer.from_current, closest)
+    choice = Choice(candidates, scorer.from_current, nearest)
     return ReplaySource(name, capacity, evict=evict_oldest, choice=choice, min_fill=min_fill, rng=rng)
 
 
 def elite(capacity: int, *, min_fill: int, rng: np.random.Generator, candidates: CandidateSchedule, scorer: Scorer,
-          strategy: str = "least_used", elite_insertion: int | None = None,
+          strategy: str = "least_used", insertion_tries: int | None = None,
           name: str = "elite") -> ReplaySource:  # fmt: skip
     """Of λ·n candidates those whose features have moved least since they were made, by one of `STRATEGIES`.
 
     Args:
       strategy: its name.
-      elite_insertion: a new column replaces the one that has moved most of so many; None: the oldest.
+      insertion_tries: a new column replaces the one that has moved most of so many; None: the oldest.
     """
     choice = Choice(candidates, scorer.drift, STRATEGIES[strategy])
-    evict = evict_oldest if elite_insertion is None else partial(evict_most_distant, choices=elite_insertion)
+    evict = evict_oldest if insertion_tries is None else partial(evict_most_distant, choices=insertion_tries)
     return ReplaySource(name, capacity, evict=evict, choice=choice, min_fill=min_fill, rng=rng)

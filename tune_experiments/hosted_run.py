@@ -11,7 +11,7 @@ import torch
 
 from configs.schema import Config
 from rl_platform.runtime.checkpoint import checkpoints
-from rl_platform.runtime.evaluations import Evaluations
+from rl_platform.runtime.evaluation_schedule import EvaluationSchedule
 from rl_platform.runtime.launch import open_launch
 from rl_platform.runtime.preflight import preflight
 from rl_platform.runtime.run import Run
@@ -88,9 +88,9 @@ class HostedRun:
         ended = "done" if self._run.should_stop() and not self._stop.made() else "stopped"
         self._run.finish(ended if self._sound else "failed")
 
-    def _evaluations_of(self, config: Config) -> Evaluations:
+    def _evaluations_of(self, config: Config) -> EvaluationSchedule:
         start = self._run.env_steps
-        return Evaluations(config, self._directory, self._run, self._training.evaluator, start_env_steps=start)
+        return EvaluationSchedule(config, self._directory, self._run, self._training.evaluator, start_env_steps=start)
 
     def _summary(self) -> dict[str, Any]:
         summary = json.loads((self._directory / "summary.json").read_bytes())

@@ -1,5 +1,4 @@
-"""Random network distillation (Burda et al. 2019): how wrong a network is about another, random one, is how new a
-state is."""
+"""Random network distillation (Burda et al. 2019): the error of predicting a fixed random network measures novelty."""
 
 from typing import Any
 
@@ -7,15 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from learners.exploration.accounts import BonusAccounts
 from learners.exploration.inputs import InputView
 from learners.exploration.settings import RndSettings
+from learners.exploration.statistics import BonusStatistics
 from learners.losses.rnd import novelty, rnd_loss
 from learners.losses.term import LossTerm
-from learners.minibatches import Bonuses, Sample
 from learners.moments import RunningMoments, variance
 from learners.parts import in_parts
 from learners.ranks import Ranks
+from learners.sample import Bonuses, Sample
 from learners.state import check_fits, load_arrays, named_arrays
 from rl_platform.core.seeding import derive_seed
 from rl_platform.core.types import Batch
@@ -45,7 +44,7 @@ class RandomNetworkDistillation:
         self.predictor, self._target = predictor.to(device), target.to(device)
         self._view, self._precision, self._device = view, precision, device
         self._moments = RunningMoments(int(np.prod(view.shape)), prior=1e-4)
-        self._accounts = BonusAccounts(settings.discount)
+        self._statistics = BonusStatistics(settings.discount)
         self._ranks, self._seed = ranks, seed
         self._generator = torch.Generator()
         self._follow_moments()
@@ -87,15 +86,15 @@ class RandomNetworkDistillation:
             inputs = self._inputs(sample)
             raw = self._raw_bonuses(inputs)
             new, bonuses = self._new(sample, inputs), raw.numpy(force=True).T.astype(np.float64)
-        moments, accounts = self._sum_over_ranks([self._moments.sums(new), self._accounts.sums(bonuses, batch)])
-        metrics = self._accounts.add(accounts) | self._add_moments(moments)
+        moments, statistics = self._sum_over_ranks([self._moments.sums(new), self._statistics.sums(bonuses, batch)])
+        metrics = self._statistics.add(statistics) | self._add_moments(moments)
         if sample is not None:
-            sample = sample._replace(bonuses=Bonuses(raw / self._accounts.scale, inputs))
+            sample = sample._replace(bonuses=Bonuses(raw / self._statistics.scale, inputs))
         return sample, metrics
 
     def judge(self, observation: Tensor) -> Tensor:
         """Normalised bonuses [T, B] for leading to these observations [T, B, …]; nothing learns from it."""
-        return self._raw_bonuses(self._seen(observation)) / self._accounts.scale
+        return self._raw_bonuses(self._seen(observation)) / self._statistics.scale
 
     def _inputs(self, sample: Sample) -> Tensor:
         """What the networks read of the observations that transitions lead to [T, B, …]."""
@@ -161,7 +160,7 @@ class RandomNetworkDistillation:
             "predictor": named_arrays(self.predictor),
             "target": named_arrays(self._target),
             "moments": self._moments.state_dict(),
-            "filter": self._accounts.state_dict(),
+            "filter": self._statistics.state_dict(),
             "view": self._view.state_dict(),
         }
 
@@ -175,6 +174,6 @@ class RandomNetworkDistillation:
             check_fits(network, state[name])
             load_arrays(network, state[name])
         self._moments.load_state_dict(state["moments"])
-        self._accounts.load_state_dict(state["filter"])
+        self._statistics.load_state_dict(state["filter"])
         self._view.load_state_dict(state["view"])
         self._follow_moments()

@@ -1,1 +1,1 @@
-"""The words every room shares: records, protocols, distributions, counters, seeds. No Ray, no optimiser."""
+"""What every package shares: records, protocols, distributions, schedules, seeds. No Ray, no optimiser."""

@@ -1,4 +1,4 @@
-"""The roles, on one page. Implementations live in their rooms and meet only in `rl_platform.runtime.build`.
+"""The interfaces, on one page. Implementations live in their packages and meet only in `rl_platform.runtime.build`.
 
 env step → unroll            RolloutWorker(VectorEnv, Policy).collect(weights) → (Unroll, RolloutInfo)
 unrolls → batch              ReplayShard.insert(unroll); .next_batch(version) → Batch
@@ -107,7 +107,7 @@ class Shard(Protocol):
     def insert(self, unroll: Unroll) -> ShardStatus: ...
 
     def next_batch(self, learner_version: int, weights: Weights | None = None) -> Batch | None:
-        """A batch for that version; None if too little waits. `weights` are the newest known, for those who compare."""
+        """A batch for that version; None if too little waits. `weights`: the newest known, for sources that score."""
 
     def status(self) -> ShardStatus: ...
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rl_platform.core.rooms import RoomLog
+
 
 class Trajectory(NamedTuple):
     """T transitions of several environments, as NumPy arrays or, inside the learner, as tensors.
@@ -86,36 +88,6 @@ class Episode(NamedTuple):
     """The rooms that were visited, in the order of their first visits; empty where the environment tells none."""
 
 
-START = -1
-"""In place of a room: a game began."""
-
-
-class Passage(NamedTuple):
-    """How often players went from one room to another in an unroll."""
-
-    origin: int
-    """The room before, or `START` for the room in which a game began."""
-    room: int
-    times: int
-    first: int
-    """Counted env steps, over all environments, before the first of these steps."""
-
-
-class RoomClip(NamedTuple):
-    """What was seen around the first entry to a room: grey frames [K, H, W] uint8, one for each env step."""
-
-    room: int
-    frames: np.ndarray
-
-
-class RoomLog(NamedTuple):
-    """What happened to rooms in an unroll, or an evaluation."""
-
-    passages: tuple[Passage, ...]
-    clips: tuple[RoomClip, ...]
-    """Those completed in this unroll; the entry may lie in an earlier one."""
-
-
 class RolloutInfo(NamedTuple):
     """The small half of a collect call, read by the feeder; the unroll itself never passes through it."""
 
@@ -178,7 +150,7 @@ class Weights(NamedTuple):
     vector: np.ndarray
 
 
-class Progress(NamedTuple):
+class LearnerProgress(NamedTuple):
     """How far a learner has come."""
 
     version: int
@@ -193,9 +165,9 @@ class UpdateInfo(NamedTuple):
     version: int
     """Of the weights that the update left."""
     updates: int
-    """Updates attempted so far, this one included, since the run began; a snapshot takes it back."""
+    """Updates attempted so far, this one included, since the run began; restoring a snapshot lowers it."""
     env_steps: int
-    """Env steps committed so far, over all learner ranks; a snapshot takes them back."""
+    """Env steps committed so far, over all learner ranks; restoring a snapshot lowers them."""
     skipped: bool
     """The update was not finite and was not applied."""
     metrics: dict[str, float]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from rl_platform.core.rooms import RoomClip
 from rl_platform.core.spec import EMULATOR_FPS
-from rl_platform.core.types import RoomClip
 from rl_platform.observability.files import to_json, write_atomic
 from rl_platform.observability.metrics_file import read_rows
 from rl_platform.observability.room_graph import write_room_graph

@@ -156,9 +156,9 @@ class RunStatistics:
         self._started_s = self._clock()
         self._earlier_wall_s = state["wall_s"]
         self._env_steps, self._learner_updates = state["env_steps"], state["learner_updates"]
-        self._counts |= state["counts"]  # a checkpoint older than evaluations has no count of them
+        self._counts = dict(state["counts"])
         self._lag_sum, self._lag_count = state["policy_lag"]
         self._episodes.load_state_dict(state["episodes"])
-        self.rooms.load_state_dict(state.get("rooms", {}), env_steps=self._env_steps)
+        self.rooms.load_state_dict(state["rooms"], env_steps=self._env_steps)
         self._rate.load_state_dict(state["rate"])
-        self._evaluations.load_state_dict(state.get("evaluations", {}))
+        self._evaluations.load_state_dict(state["evaluations"])

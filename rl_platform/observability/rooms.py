@@ -3,7 +3,8 @@
 from collections import Counter, deque
 from typing import Any
 
-from rl_platform.core.types import START, RolloutInfo, RoomClip
+from rl_platform.core.rooms import START, RoomClip
+from rl_platform.core.types import RolloutInfo
 from rl_platform.observability.averages import mean_of
 from rl_platform.observability.episodes import KEPT_EPISODES
 

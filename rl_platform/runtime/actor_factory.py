@@ -12,7 +12,7 @@ from rl_platform.runtime.checkpoint import State
 from rl_platform.runtime.evaluators import Evaluator
 from rl_platform.runtime.feeder import FeederSettings
 from rl_platform.runtime.feeder_client import FeederClient, LocalFeeder, RemoteFeeder
-from rl_platform.runtime.generation import Generation
+from rl_platform.runtime.learner_group import LearnerGroup
 from rl_platform.runtime.ray_actors import ReplayActor, RolloutActor
 from rl_platform.runtime.ray_cluster import Placement, with_jemalloc
 from rl_platform.runtime.ray_evaluator import RayEvaluator
@@ -28,10 +28,10 @@ class ActorFactory:
     def __init__(self, config: Config, spec: EnvSpec, place: Placement, directory: Path):
         self._config, self._spec, self._place, self._directory = config, spec, place, directory
 
-    def generation(self, state: State | None, version: int | None) -> Generation:
+    def learner_group(self, state: State | None, version: int | None) -> LearnerGroup:
         """All learner ranks, going on from `state`, their weights from `version` on; None: fresh, the state's own."""
         make_learner = partial(build.make_learner, self._config, self._spec)
-        return Generation(self._config, make_learner, self._place, state, version)
+        return LearnerGroup(self._config, make_learner, self._place, state, version)
 
     def shard(self, rank: int) -> Any:
         """An empty replay actor."""

@@ -18,7 +18,7 @@ from learners.relevance import Relevance
 from learners.settings import ImpactSettings, LearnerSettings
 from models.actor_critic import ActorCritic
 from models.build import build_actor_critic
-from models.features import FeatureView, PresentFeatures, Projection, trunk_activations
+from models.features import CurrentFeatures, FeatureView, Projection, trunk_activations
 from replay.contents import ReplayContents
 from replay.queue import QueueSource
 from replay.shard import ReplayShard
@@ -94,7 +94,7 @@ def make_shard(config: Config, spec: EnvSpec, rank: int = 0) -> ReplayShard:
     generators = [np.random.default_rng(derive_seed(config.run.seed, "replay", rank, index)) for index in range(count)]
     return ReplayShard(
         QueueSource(queue.capacity, overflow=queue.overflow, max_policy_lag=config.actors.max_policy_lag),
-        make_sources(config.replay, _present_features(config, spec), generators),
+        make_sources(config.replay, _current_features(config, spec), generators),
         batch_columns=config.learner.batch_columns,
         max_columns=config.learner.max_columns,
     )
@@ -157,7 +157,7 @@ def _feature_view(config: Config, device: torch.device) -> FeatureView | None:
     return Projection(config.model.encoder.embedding, config.replay.features, seed=seed, device=device)
 
 
-def _present_features(config: Config, spec: EnvSpec) -> PresentFeatures | None:
+def _current_features(config: Config, spec: EnvSpec) -> CurrentFeatures | None:
     """As the rollout actors compute them, in the numeric type of their device, but on the scorer's."""
     device = torch.device(config.replay.scorer.device)
     view = _feature_view(config, device)
@@ -166,7 +166,7 @@ def _present_features(config: Config, spec: EnvSpec) -> PresentFeatures | None:
     # `auto` may differ between the two, and then features under unmoved weights would not be those that were stored.
     precision = _precision(config, spec, torch.device(config.actors.device))
     network = ActingNetwork(make_network(config, spec), precision=precision, device=device)
-    return PresentFeatures(network, view, frame_stack=spec.frame_stack)
+    return CurrentFeatures(network, view, frame_stack=spec.frame_stack)
 
 
 def _learner_settings(settings: LearnerConfig) -> LearnerSettings:

@@ -44,7 +44,7 @@ def _make_source(source: UniformSource | ReservoirSource | AttentiveSource | Eli
     if isinstance(source, AttentiveSource):
         return attentive(source.capacity, **settings)
     insertion = source.insertion_tries or None
-    return elite(source.capacity, strategy=source.strategy, elite_insertion=insertion, **settings)
+    return elite(source.capacity, strategy=source.strategy, insertion_tries=insertion, **settings)
 
 
 def _distance(source: AttentiveSource | EliteSource) -> Distance:

@@ -15,9 +15,10 @@ from gymnasium.error import DependencyNotInstalled
 from actors.rooms import RoomWatch
 from configs.schema import Config
 from rl_platform.core.interfaces import StepResult, VectorEnv
+from rl_platform.core.rooms import RoomLog
 from rl_platform.core.seeding import derive_seed, derive_seeds
 from rl_platform.core.spec import EMULATOR_FPS
-from rl_platform.core.types import Episode, RoomLog
+from rl_platform.core.types import Episode
 from rl_platform.observability.exploration import write_clips, write_rooms
 from rl_platform.observability.files import write_atomic
 from rl_platform.observability.rooms import room_report

@@ -16,7 +16,7 @@ from rl_platform.runtime.throttle import Throttle
 
 _WAIT_S = 0.5
 """Longest wait for the next thing to happen."""
-_WIND_UP_S = 5.0
+_DRAIN_S = 5.0
 """How long the updates under way may take when the shard has failed."""
 
 
@@ -35,7 +35,7 @@ class FeederSettings(NamedTuple):
 
 
 @dataclass
-class Orders:
+class FeederOrders:
     """What a feeder is to know before its next turn."""
 
     new_actors: list[NewActor] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Failure(NamedTuple):
 
 
 @dataclass
-class Report:
+class FeederReport:
     """What happened in one turn."""
 
     rollouts: list[RolloutInfo] = field(default_factory=list)
@@ -86,9 +86,9 @@ class Feeder:
         )
         self._lockstep = Lockstep(patience_s=settings.patience_s)
         self._pipeline: Pipeline | None = None
-        self._report = Report()
+        self._report = FeederReport()
 
-    def turn(self, orders: Orders, for_s: float) -> Report:
+    def turn(self, orders: FeederOrders, for_s: float) -> FeederReport:
         """Take orders, then go on for `for_s`, or until somebody must be replaced; 0: until something happened.
 
         Raises:
@@ -103,7 +103,7 @@ class Feeder:
                 break
         return self._reported()
 
-    def finish(self, last_update: int, limit_s: float) -> Report:
+    def finish(self, last_update: int, limit_s: float) -> FeederReport:
         """Take part in the updates up to `last_update`, begin nothing else, wait at most `limit_s` for their end."""
         if self._pipeline is not None:
             try:
@@ -132,7 +132,7 @@ class Feeder:
         """An unroll was lost on its way to the shard."""
         self._report.env_steps_lost += env_steps
 
-    def _take(self, orders: Orders) -> None:
+    def _take(self, orders: FeederOrders) -> None:
         for new in orders.new_actors:
             self._rollouts.add(new)
         if orders.others is not None:
@@ -140,7 +140,7 @@ class Feeder:
         self._lockstep.heard(orders.others_begun)
         if orders.endpoints is not None:
             if self._pipeline is not None:
-                self._pipeline.hand_over()
+                self._pipeline.flush()
             self._pipeline = Pipeline(
                 orders.endpoints,
                 self._rollouts,
@@ -163,16 +163,16 @@ class Feeder:
 
     def _fail(self, failed: ShardError | LearnerError) -> None:
         if isinstance(failed, ShardError):
-            self._pipeline.wind_up(_WIND_UP_S)
+            self._pipeline.drain(_DRAIN_S)
             self._report.failure = Failure("shard", str(failed))
         else:
-            self._pipeline.hand_over()
+            self._pipeline.flush()
             self._report.failure = Failure("learner", str(failed))
         self._report.updates_begun = self._pipeline.updates_begun
         self._pipeline = None
 
-    def _reported(self) -> Report:
-        report, self._report = self._report, Report()
+    def _reported(self) -> FeederReport:
+        report, self._report = self._report, FeederReport()
         report.unrolls_lost, self._rollouts.unrolls_lost = self._rollouts.unrolls_lost, 0
         if self._pipeline is not None:
             report.updates_begun = self._pipeline.updates_begun

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
-from rl_platform.runtime.feeder import Feeder, FeederSettings, Orders, Report
+from rl_platform.runtime.feeder import Feeder, FeederOrders, FeederReport, FeederSettings
 from rl_platform.runtime.ray_actors import reason
 
 _TURN_S = 0.5
@@ -27,10 +27,10 @@ class FeederClient(Protocol):
     handle: Any
     """For the feeders of other ranks; None in the driver, where there are none."""
 
-    def begin(self, orders: Orders) -> None:
+    def begin(self, orders: FeederOrders) -> None:
         """Have the feeder take a turn."""
 
-    def report(self) -> Report:
+    def report(self) -> FeederReport:
         """What came of the turn; FeederError if the feeder died."""
 
     def begin_finish(self, last_update: int, limit_s: float) -> None:
@@ -47,18 +47,18 @@ class LocalFeeder:
 
     def __init__(self, settings: FeederSettings):
         self._feeder = Feeder(settings)
-        self._next: Callable[[], Report]
+        self._next: Callable[[], FeederReport]
 
-    def begin(self, orders: Orders) -> None:
+    def begin(self, orders: FeederOrders) -> None:
         """Keep the orders: there is only one thread."""
         self._next = partial(self._feeder.turn, orders, 0.0)
 
     def begin_finish(self, last_update: int, limit_s: float) -> None:
-        """Keep in mind what to do."""
+        """Defer it until `report`."""
         self._next = partial(self._feeder.finish, last_update, limit_s)
 
-    def report(self) -> Report:
-        """Do it."""
+    def report(self) -> FeederReport:
+        """Run the deferred call."""
         return self._next()
 
     def close(self) -> None:
@@ -72,10 +72,10 @@ class FeederActor:
     def __init__(self, settings: FeederSettings):
         self._feeder = Feeder(settings)
 
-    def turn(self, orders: Orders) -> Report:
+    def turn(self, orders: FeederOrders) -> FeederReport:
         return self._feeder.turn(orders, _TURN_S)
 
-    def finish(self, last_update: int, limit_s: float) -> Report:
+    def finish(self, last_update: int, limit_s: float) -> FeederReport:
         return self._feeder.finish(last_update, limit_s)
 
     @ray.method(concurrency_group="peers")
@@ -91,11 +91,11 @@ class RemoteFeeder:
         self._turn: ray.ObjectRef | None = None
         self._limit_s = _START_S
 
-    def begin(self, orders: Orders) -> None:
+    def begin(self, orders: FeederOrders) -> None:
         """Have the feeder take a turn."""
         self._turn = self.handle.turn.remote(orders)
 
-    def report(self) -> Report:
+    def report(self) -> FeederReport:
         """What came of the turn."""
         report, self._limit_s = _answer(self._turn, self._limit_s), _ANSWER_S
         return report
@@ -110,7 +110,7 @@ class RemoteFeeder:
         ray.kill(self.handle)
 
 
-def _answer(ref: ray.ObjectRef, limit_s: float) -> Report:
+def _answer(ref: ray.ObjectRef, limit_s: float) -> FeederReport:
     try:
         return ray.get(ref, timeout=limit_s)
     except RayActorError as error:

@@ -77,7 +77,7 @@ class SerialTraining:
     rescue = end
 
 
-class _Exchange:
+class _Shared:
     """What the collector thread and the learner share, guarded by one condition."""
 
     def __init__(self, shard: Shard, weights: Weights):
@@ -101,19 +101,19 @@ def overlapped_training(
     replay_state: ReplayState, throttle: Throttle, *, step_timeout_s: float = 30.0,
 ) -> Iterator["OverlappedTraining"]:  # fmt: skip
     """Collect in a second thread, from the first step on, while the learner updates in this one."""
-    exchange = _Exchange(shard, learner.weights())
+    shared = _Shared(shard, learner.weights())
     # A daemon: an environment that never returns must not keep the process from ending.
     collector = threading.Thread(
-        target=_collect_forever, args=(workers, exchange, throttle, run, torch.get_num_threads()), name="collector",
+        target=_collect_forever, args=(workers, shared, throttle, run, torch.get_num_threads()), name="collector",
         daemon=True,
     )  # fmt: skip
     try:
-        yield OverlappedTraining(workers, exchange, collector, learner, run, evaluator, replay_state, step_timeout_s)
+        yield OverlappedTraining(workers, shared, collector, learner, run, evaluator, replay_state, step_timeout_s)
     finally:
-        exchange.close()
+        shared.close()
         _leave(collector, workers, min(step_timeout_s, _LAST_CALL_S))
-    if exchange.error:
-        log.warning("the collector failed while the run ended", exc_info=exchange.error)
+    if shared.error:
+        log.warning("the collector failed while the run ended", exc_info=shared.error)
 
 
 class OverlappedTraining:
@@ -123,13 +123,13 @@ class OverlappedTraining:
     raises.
     """
 
-    def __init__(self, workers: Sequence[Worker], exchange: _Exchange, collector: threading.Thread,
+    def __init__(self, workers: Sequence[Worker], shared: _Shared, collector: threading.Thread,
                  learner: LearnerRole, run: Run, evaluator: Evaluator, replay_state: ReplayState,
                  step_timeout_s: float):  # fmt: skip
         self.evaluator = evaluator
         self._collector = collector
         self._replay_state = replay_state
-        self._workers, self._exchange, self._learner, self._run = workers, exchange, learner, run
+        self._workers, self._shared, self._learner, self._run = workers, shared, learner, run
         self._step_timeout_s = step_timeout_s
 
     def step(self) -> None:
@@ -140,27 +140,27 @@ class OverlappedTraining:
         if batch is not None:
             self._run.add_update(self._learner.update(batch))
             self._publish(self._learner.weights())
-        self._run.add_shard(self._exchange.shard.status())
+        self._run.add_shard(self._shared.shard.status())
         if hang := hang_of(self._workers, self._step_timeout_s):
             raise RuntimeError(hang)
 
     def _next_batch(self) -> Batch | None:
-        exchange = self._exchange
-        with exchange.changed:
-            exchange.changed.wait_for(lambda: exchange.error or exchange.shard.status().ready, timeout=_LOOK_EVERY_S)
-            if exchange.error:
-                raise exchange.error
-            batch = exchange.shard.next_batch(exchange.updates_begun, exchange.weights)
+        shared = self._shared
+        with shared.changed:
+            shared.changed.wait_for(lambda: shared.error or shared.shard.status().ready, timeout=_LOOK_EVERY_S)
+            if shared.error:
+                raise shared.error
+            batch = shared.shard.next_batch(shared.updates_begun, shared.weights)
             if batch is None:
                 return None
-            exchange.updates_begun += 1
-            exchange.changed.notify_all()
+            shared.updates_begun += 1
+            shared.changed.notify_all()
             return _copied(batch)
 
     def _publish(self, weights: Weights) -> None:
-        with self._exchange.changed:
-            self._exchange.weights = weights
-            self._exchange.changed.notify_all()
+        with self._shared.changed:
+            self._shared.weights = weights
+            self._shared.changed.notify_all()
 
     def ask_for_state(self, deliver: Callable[[State], None]) -> None:
         """Deliver it at once: the collector goes on meanwhile."""
@@ -172,7 +172,7 @@ class OverlappedTraining:
 
     def end(self) -> State:
         """The state of learner and replay: no update is under way between two steps."""
-        return self._learner.state_dict() | self._replay_state(self._exchange.changed)
+        return self._learner.state_dict() | self._replay_state(self._shared.changed)
 
     rescue = end
 
@@ -182,35 +182,35 @@ def _copied(batch: Batch) -> Batch:
     return batch._replace(steps=Trajectory(*(np.array(array) for array in batch.steps)))
 
 
-def _collect_forever(workers: Sequence[Worker], exchange: _Exchange, throttle: Throttle, run: Run,
+def _collect_forever(workers: Sequence[Worker], shared: _Shared, throttle: Throttle, run: Run,
                      torch_threads: int) -> None:  # fmt: skip
     torch.set_num_threads(torch_threads)  # each thread of a process has its own number
 
     def may_collect() -> bool:
-        return exchange.closed or throttle.may_collect(
-            columns_ahead=exchange.shard.status().columns,
-            updates_begun=exchange.updates_begun,
-            weight_version=exchange.weights.version,
+        return shared.closed or throttle.may_collect(
+            columns_ahead=shared.shard.status().columns,
+            updates_begun=shared.updates_begun,
+            weight_version=shared.weights.version,
         )
 
     try:
         for worker in cycle(workers):
-            with exchange.changed:
-                exchange.changed.wait_for(may_collect)
-                if exchange.closed:
+            with shared.changed:
+                shared.changed.wait_for(may_collect)
+                if shared.closed:
                     return
-                weights = exchange.weights
+                weights = shared.weights
             unroll, info = worker.collect(weights)
-            with exchange.changed:
-                if exchange.closed:
+            with shared.changed:
+                if shared.closed:
                     return  # the run may have given this call up: its records are closed
                 run.add_rollout(info)
-                exchange.shard.insert(unroll)
-                exchange.changed.notify_all()
+                shared.shard.insert(unroll)
+                shared.changed.notify_all()
     except BaseException as error:
-        with exchange.changed:
-            exchange.error = error
-            exchange.changed.notify_all()
+        with shared.changed:
+            shared.error = error
+            shared.changed.notify_all()
 
 
 def _leave(collector: threading.Thread, workers: Sequence[Worker], limit_s: float) -> None:

@@ -130,7 +130,7 @@ class Pipeline:
           ShardError, LearnerError: one has failed, or this took longer than `limit_s`.
         """
         give_up = time.monotonic() + limit_s
-        self.hand_over()
+        self.flush()
         while self.updates_begun < last:
             self._ask_for_update(None)
         while self._of_shard.oldest() or self._of_learner.oldest():
@@ -138,12 +138,12 @@ class Pipeline:
                 raise LearnerError(f"the updates in flight did not end within {limit_s:.0f} s")
             self._wait([], _until(give_up))
 
-    def hand_over(self) -> None:
+    def flush(self) -> None:
         """Give the unrolls that wait here to the shard: they belong there, whoever leads on from it."""
         if self._held:
             self._exchange(None)
 
-    def wind_up(self, limit_s: float) -> None:
+    def drain(self, limit_s: float) -> None:
         """After the shard failed: hear what it had answered, and wait for the updates that have their batch."""
         give_up = time.monotonic() + limit_s
         for calls in (self._of_shard, self._of_learner):
@@ -192,7 +192,7 @@ class Pipeline:
             else:
                 return
         if self._held_columns >= self._batch_columns:  # the learner is behind: the shard's limits are what counts
-            self.hand_over()
+            self.flush()
 
     def _taking_unknown(self) -> bool:
         return self._batches_vary and any(exchange.takes for exchange in self._exchanging)

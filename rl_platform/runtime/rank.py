@@ -6,7 +6,7 @@ from typing import Any
 import ray
 
 from rl_platform.core.types import ShardStatus
-from rl_platform.runtime.feeder import Failure, Orders, Report
+from rl_platform.runtime.feeder import Failure, FeederOrders, FeederReport
 from rl_platform.runtime.feeder_client import FeederClient
 from rl_platform.runtime.rollout_group import NewActor
 
@@ -20,8 +20,8 @@ class Rank:
         self.index = index
         self.shard, self.feeder = shard, feeder
         self.members: dict[int, NewActor] = {}
-        self.orders = Orders()
-        self.last = Report()
+        self.orders = FeederOrders()
+        self.last = FeederReport()
         self.feeder_failure: str | None = None
         self.failure: Failure | None = None
         self.arrived = 0
@@ -34,9 +34,9 @@ class Rank:
         self.members[new.actor] = new
         self.orders.new_actors.append(new)
 
-    def take_orders(self) -> Orders:
+    def take_orders(self) -> FeederOrders:
         """What waits for the next turn."""
-        orders, self.orders = self.orders, Orders()
+        orders, self.orders = self.orders, FeederOrders()
         return orders
 
     def shard_status(self) -> ShardStatus:

@@ -16,7 +16,7 @@ from learners.ranks import ONE_RANK, Address, CommunicationBackend, Ranks, host_
 from replay.contents import ReplayContents
 from replay.shard import ReplayShard
 from rl_platform.core.allocator import keep_freed_memory
-from rl_platform.core.types import Batch, Progress, RolloutInfo, ShardStatus, Unroll, UpdateInfo, Weights
+from rl_platform.core.types import Batch, LearnerProgress, RolloutInfo, ShardStatus, Unroll, UpdateInfo, Weights
 from rl_platform.runtime.replay_states import restore
 
 
@@ -27,7 +27,7 @@ def reason(error: RayError) -> str:
     return f"it died ({lines[0]})" if died else lines[-1]
 
 
-class Whereabouts(NamedTuple):
+class WorkerStatus(NamedTuple):
     """What a rollout actor was doing when asked."""
 
     env_call_s: float
@@ -38,7 +38,7 @@ class Whereabouts(NamedTuple):
 
 @ray.remote(concurrency_groups={"watch": 1})
 class RolloutActor:
-    """Hosts a RolloutWorker; `whereabouts` answers from a second thread while `collect` runs."""
+    """Hosts a RolloutWorker; `status` answers from a second thread while `collect` runs."""
 
     def __init__(self, make_worker: Callable[[], RolloutWorker], *, torch_threads: int):
         self._torch_threads = torch_threads
@@ -54,10 +54,10 @@ class RolloutActor:
         return info, unroll
 
     @ray.method(concurrency_group="watch")
-    def whereabouts(self) -> Whereabouts:
+    def status(self) -> WorkerStatus:
         seconds, env = self._worker.stuck()
         frame = sys._current_frames().get(self._thread or 0)
-        return Whereabouts(seconds, env, "".join(traceback.format_stack(frame)) if frame else "")
+        return WorkerStatus(seconds, env, "".join(traceback.format_stack(frame)) if frame else "")
 
 
 @ray.remote(concurrency_groups={"contents": 1})
@@ -126,7 +126,7 @@ class LearnerActor:
         return address
 
     def begin(self, make_learner: Callable[[Ranks], Learner], meeting: Address | None, state: dict[str, Any] | None,
-              version: int | None, *present: None) -> Progress:  # fmt: skip
+              version: int | None, *present: None) -> LearnerProgress:  # fmt: skip
         """Meet the others, make the learner and have it go on from `state`, its weights from `version` on."""
         if meeting is not None:
             self._ranks = join_ranks(meeting, store=self._store, **self._rank_spec._asdict())
@@ -137,7 +137,7 @@ class LearnerActor:
             self._learner.continue_at(version)
         return self.progress()
 
-    def progress(self) -> Progress:
+    def progress(self) -> LearnerProgress:
         return self._learner.progress()
 
     def weights(self) -> Weights:

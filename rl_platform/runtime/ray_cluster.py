@@ -15,6 +15,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from configs.schema import Config
 from rl_platform.runtime.errors import InputError, blaming
+from rl_platform.runtime.run_log import log
 from rl_platform.runtime.stop import StopRequest
 
 # Ray puts the driver's working folder first in every worker's path, where a user's own `models/` may lie.
@@ -40,6 +41,7 @@ def connected(config: Config, stop: StopRequest) -> Iterator[None]:
         _connect(config, stop)
         if not stop.made():
             _check_resources(config)
+            _tell_of_unused_gpus(config)
         yield
     finally:
         ray.shutdown()
@@ -88,6 +90,13 @@ def _check_resources(config: Config) -> None:
             raise InputError(
                 f"the run asks for {needed:g} {kind}s and Ray has {present.get(kind, 0.0):g}: lower {keys[kind]}"
             )
+
+
+def _tell_of_unused_gpus(config: Config) -> None:
+    gpus = ray.cluster_resources().get("GPU", 0.0)
+    if gpus and not config.cluster.gpus_per_learner and config.learner.device == "auto":
+        log.warning("Ray has %g GPUs, and cluster.gpus_per_learner 0 gives the learners none: they run on the CPU; "
+                    "set it to 1 for a GPU each, or learner.device to cpu", gpus)  # fmt: skip
 
 
 def _demand(config: Config) -> dict[str, float]:

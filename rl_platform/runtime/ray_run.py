@@ -34,11 +34,11 @@ def ray_training(config: Config, spec: EnvSpec, restored: State | None, run: Run
 
 @contextmanager
 def _supervised(config: Config, factory: ActorFactory, restored: State | None, run: Run) -> Iterator[Supervisor | None]:
-    generation = factory.generation(restored, None)
-    if not generation.started(run.stop):
+    learner_group = factory.learner_group(restored, None)
+    if not learner_group.started(run.stop):
         yield None
         return
-    supervisor = Supervisor(config, factory, generation, run, restored)
+    supervisor = Supervisor(config, factory, learner_group, run, restored)
     try:
         yield supervisor if supervisor.started() else None
     finally:

@@ -8,7 +8,7 @@ import ray
 from ray.exceptions import RayError
 
 from rl_platform.core.types import RolloutInfo
-from rl_platform.runtime.ray_actors import Whereabouts, reason
+from rl_platform.runtime.ray_actors import WorkerStatus, reason
 
 _ANSWER_S = 5.0
 """How long an actor that seems to hang may take to say where it is."""
@@ -83,7 +83,7 @@ class RolloutGroup:
         self._members[new.actor] = _Member(new.handle, new.incarnation)
 
     def take_lost(self) -> list[LostActor]:
-        """Those of which it turned out since the last call."""
+        """Actors found lost since the last call."""
         lost_actors, self._lost = self._lost, []
         return lost_actors
 
@@ -137,7 +137,7 @@ class RolloutGroup:
             if member.question is not None:
                 self._listen(actor, member, member.question)
             elif member.calls and member.silent_s() > self._step_timeout_s:
-                member.question = member.handle.whereabouts.remote()
+                member.question = member.handle.status.remote()
 
     def _listen(self, actor: int, member: _Member, question: ray.ObjectRef) -> None:
         """Deal with the answer, or with there being none, without waiting for it."""
@@ -146,15 +146,15 @@ class RolloutGroup:
                 self._give_up(actor, f"{_phase(member)}: no answer for {member.silent_s():.0f} s")
             return
         try:
-            place: Whereabouts = ray.get(question)
+            status: WorkerStatus = ray.get(question)
         except RayError as error:
             self._give_up(actor, reason(error))
             return
-        if place.env_call_s > self._step_timeout_s:
-            self._give_up(actor, f"{place.env} has not returned for {place.env_call_s:.0f} s:\n{place.stack}")
+        if status.env_call_s > self._step_timeout_s:
+            self._give_up(actor, f"{status.env} has not returned for {status.env_call_s:.0f} s:\n{status.stack}")
         else:
             member.live()
-            member.heard -= place.env_call_s
+            member.heard -= status.env_call_s
 
     def _give_up(self, actor: int, why: str) -> None:
         failed = self._in_a_row[actor] = self._in_a_row.get(actor, 0) + 1

@@ -13,7 +13,7 @@ from rl_platform.runtime.stop import StopRequest
 _WAIT_S = 0.5
 """Longest time between two looks at signals."""
 _TELL_AFTER_S = 10.0
-"""Actors that have not started by then are spoken of."""
+"""Actors that have not started by then are logged."""
 
 
 def started(who: str, answer: ray.ObjectRef, stop: StopRequest, *, limit_s: float = math.inf) -> bool:

@@ -14,12 +14,12 @@ import ray
 from ray.exceptions import RayError
 
 from configs.schema import Config
-from rl_platform.core.types import Progress
+from rl_platform.core.types import LearnerProgress
 from rl_platform.runtime.actor_factory import ActorFactory
 from rl_platform.runtime.checkpoint import State
-from rl_platform.runtime.feeder import Failure, Orders, Report
+from rl_platform.runtime.feeder import Failure, FeederOrders, FeederReport
 from rl_platform.runtime.feeder_client import FeederError
-from rl_platform.runtime.generation import Generation, last_state
+from rl_platform.runtime.learner_group import LearnerGroup, last_state
 from rl_platform.runtime.pipeline import Endpoints
 from rl_platform.runtime.rank import Rank, env_steps_at_shards
 from rl_platform.runtime.ray_actors import reason
@@ -45,17 +45,19 @@ class Supervisor:
     """A `Training` over Ray.
 
     Args:
-      generation: the first learners, started.
+      learner_group: the first learners, started.
       restored: what they went on from.
     """
 
-    def __init__(self, config: Config, factory: ActorFactory, generation: Generation, run: Run, restored: State | None):
+    def __init__(
+        self, config: Config, factory: ActorFactory, learner_group: LearnerGroup, run: Run, restored: State | None
+    ):
         self._config, self._factory, self._run = config, factory, run
-        self._generation = generation
-        self._began_at = generation.begun_at().env_steps
+        self._learner_group = learner_group
+        self._began_at = learner_group.begun_at().env_steps
         self._snapshots = Snapshots(restored, every_s=config.run.snapshot_every_s)
         self._failures_in_a_row = 0
-        self._newest_version = generation.begun_at().version
+        self._newest_version = learner_group.begun_at().version
         """No update of a higher one was ever asked for."""
         self._lost_on_the_way = 0
         count = config.cluster.num_learners
@@ -64,14 +66,14 @@ class Supervisor:
         self._ranks = [Rank(rank, factory.shard(rank), factory.feeder(rank)) for rank in range(count)]
         for actor in range(config.actors.count):
             self._add_actor(self._ranks[actor % count], actor, run.first_incarnation)
-        self._introduce()
+        self._connect_feeders()
 
     def started(self) -> bool:
         """Wait until training can begin; False if the run was asked to stop before that."""
         if not all(self._shard_started(rank) for rank in self._ranks):
             return False
         for rank in self._ranks:
-            self._lead(rank)
+            self._start_pipeline(rank)
         return True
 
     # A turn.
@@ -79,18 +81,18 @@ class Supervisor:
     def step(self) -> None:
         """Let every feeder take a turn, and deal with what they report."""
         self._take_turns()
-        self._snapshots.tick(self._generation.learners[0])
+        self._snapshots.tick(self._learner_group.learners[0])
         self._replay.tick()
-        self._mend()
+        self._recover()
 
     def _take_turns(self, *, halt: bool = False) -> None:
         for rank in self._ranks:
             rank.orders.halt = halt
             rank.feeder.begin(rank.take_orders())
         for rank in self._ranks:
-            self._hear(rank)
+            self._receive_report(rank)
 
-    def _hear(self, rank: Rank) -> None:
+    def _receive_report(self, rank: Rank) -> None:
         try:
             report = rank.feeder.report()
         except FeederError as failed:
@@ -100,7 +102,7 @@ class Supervisor:
         for lost in report.lost_actors:
             self._replace_actor(rank, lost)
 
-    def _note(self, rank: Rank, report: Report) -> None:
+    def _note(self, rank: Rank, report: FeederReport) -> None:
         """Pass on what happened. Of an update all ranks say the same, but each dropped columns of its own."""
         rank.last, rank.failure = report, report.failure or rank.failure
         for info in report.rollouts:
@@ -129,7 +131,7 @@ class Supervisor:
     def _add_actor(self, rank: Rank, actor: int, incarnation: int) -> None:
         rank.add(NewActor(actor, incarnation, self._factory.rollout_actor(actor, incarnation)))
 
-    def _mend(self) -> None:
+    def _recover(self) -> None:
         """Replace what failed; the learners last, when there are feeders and shards to lead to them."""
         for rank in self._ranks:
             if rank.feeder_failure is not None:
@@ -147,9 +149,9 @@ class Supervisor:
         rank.feeder_failure = None
         rank.feeder.close()
         rank.feeder = self._factory.feeder(rank.index)
-        rank.orders = Orders(new_actors=list(rank.members.values()))
-        self._introduce()
-        self._lead(rank)
+        rank.orders = FeederOrders(new_actors=list(rank.members.values()))
+        self._connect_feeders()
+        self._start_pipeline(rank)
 
     def _replace_shard(self, rank: Rank, why: str) -> None:
         self._count_failure(f"replay actor {rank.index} replaced: {why}")
@@ -159,7 +161,7 @@ class Supervisor:
         rank.shard = self._factory.shard(rank.index)
         try:
             if self._shard_started(rank, limit_s=_START_S):
-                self._lead(rank)
+                self._start_pipeline(rank)
                 self._count_lost()
         except RuntimeError as error:  # it was lost again, and is replaced in the next step
             rank.failure = Failure("shard", str(error))
@@ -167,23 +169,23 @@ class Supervisor:
     def _replace_generation(self, why: str) -> None:
         """Begin all learners anew, from the last snapshot, with versions that no weights ever had."""
         self._count_failure(f"{why}; all learners begin anew from the last snapshot")
-        self._generation.kill()
+        self._learner_group.kill()
         self._snapshots.forget_asked()
         self._newest_version += 1
-        self._generation = self._factory.generation(self._snapshots.newest, self._newest_version)
+        self._learner_group = self._factory.learner_group(self._snapshots.newest, self._newest_version)
         try:
-            if not self._generation.started(self._run.stop, limit_s=_START_S):
+            if not self._learner_group.started(self._run.stop, limit_s=_START_S):
                 return
         except RuntimeError as error:  # one was lost again: they begin anew in the next step
             self._ranks[0].failure = Failure("learner", str(error))
             return
-        self._fall_back(self._generation.begun_at())
+        self._fall_back(self._learner_group.begun_at())
         for rank in self._ranks:
             rank.failure = None
-            self._lead(rank)
+            self._start_pipeline(rank)
         self._count_lost()
 
-    def _fall_back(self, progress: Progress) -> None:
+    def _fall_back(self, progress: LearnerProgress) -> None:
         self._run.fall_back(env_steps=progress.env_steps, updates=progress.updates)
 
     def _count_failure(self, line: str) -> None:
@@ -207,14 +209,14 @@ class Supervisor:
             log.info("replay actor %d: %s", rank.index, line)
         return True
 
-    def _introduce(self) -> None:
+    def _connect_feeders(self) -> None:
         """Tell each feeder who the others are."""
         for rank in self._ranks:
             rank.orders.others = [other.feeder.handle for other in self._ranks if other is not rank]
 
-    def _lead(self, rank: Rank) -> None:
+    def _start_pipeline(self, rank: Rank) -> None:
         """Have the rank's feeder begin a pipeline to its present shard and learner."""
-        learner = self._generation.learners[rank.index]
+        learner = self._learner_group.learners[rank.index]
         try:
             version = self._progress(rank).version
         except RayError as error:
@@ -223,9 +225,9 @@ class Supervisor:
         rank.orders.endpoints = Endpoints(rank.shard, learner, learner.weights.remote(), version)
         rank.orders.others_begun = max((r.last.updates_begun for r in self._ranks if r is not rank), default=0)
 
-    def _progress(self, rank: Rank) -> Progress:
+    def _progress(self, rank: Rank) -> LearnerProgress:
         limit_s = self._config.cluster.collective_timeout_s + _MARGIN_S
-        return ray.get(self._generation.learners[rank.index].progress.remote(), timeout=limit_s)
+        return ray.get(self._learner_group.learners[rank.index].progress.remote(), timeout=limit_s)
 
     # The end.
 
@@ -257,10 +259,10 @@ class Supervisor:
 
     def _learner_end(self) -> State | None:
         try:
-            if not self._generation.started(self._run.stop):
+            if not self._learner_group.started(self._run.stop):
                 return self._settled(self._snapshots.newest)
             self._finish_updates()
-            state = last_state(self._generation.learners[0], _FINISH_S)
+            state = last_state(self._learner_group.learners[0], _FINISH_S)
         except RuntimeError as error:
             log.error("the run ends with the last snapshot: %s", error)
             return self._settled(self._snapshots.newest)
@@ -277,14 +279,14 @@ class Supervisor:
         for rank in self._ranks:
             rank.feeder.begin_finish(last, _FINISH_S)
         for rank in self._ranks:
-            self._hear(rank)
+            self._receive_report(rank)
             if failed := rank.feeder_failure or rank.failure:
                 log.warning("rank %d is lost at the end of the run: %s", rank.index, failed)
 
     def _settled(self, state: State | None) -> State | None:
         """`state`, which the run's counters agree with from here on."""
         if state is not None and state["env_steps"] != self._run.env_steps:
-            self._fall_back(Progress(self._newest_version, state["updates"], state["env_steps"]))
+            self._fall_back(LearnerProgress(self._newest_version, state["updates"], state["env_steps"]))
         return state
 
     def _count_lost(self) -> tuple[int, int] | None:
@@ -305,7 +307,7 @@ class Supervisor:
     def rescue(self) -> State | None:
         """The learner's present state if it still answers, else the last snapshot; and that of the replay sources."""
         try:
-            state = last_state(self._generation.learners[0], _RESCUE_S)
+            state = last_state(self._learner_group.learners[0], _RESCUE_S)
         except RuntimeError as error:
             log.error("what was learned since the last snapshot is lost: %s", error)
             state = self._snapshots.newest
@@ -317,4 +319,4 @@ class Supervisor:
             rank.feeder.close()
             for actor in (rank.shard, *(new.handle for new in rank.members.values())):
                 ray.kill(actor)
-        self._generation.kill()
+        self._learner_group.kill()

@@ -14,7 +14,7 @@ from rl_platform.core.spec import EnvSpec
 from rl_platform.runtime import build
 from rl_platform.runtime.checkpoint import State
 from rl_platform.runtime.errors import InputError
-from rl_platform.runtime.evaluations import Evaluations
+from rl_platform.runtime.evaluation_schedule import EvaluationSchedule
 from rl_platform.runtime.evaluators import local_evaluator
 from rl_platform.runtime.inline import overlapped_training, serial_training
 from rl_platform.runtime.launch import open_launch
@@ -89,7 +89,7 @@ def _trained(config: Config, spec: EnvSpec, restored: State | None, run: Run) ->
 
 def drive(config: Config, training: Training, run: Run) -> None:
     """Train until the run should stop, with metrics, checkpoints and evaluations on the way."""
-    evaluations = Evaluations(config, run.directory, run, training.evaluator, start_env_steps=run.env_steps)
+    evaluations = EvaluationSchedule(config, run.directory, run, training.evaluator, start_env_steps=run.env_steps)
     try:
         while not run.should_stop():
             training.step()

@@ -8,8 +8,9 @@ from actors.rollout_worker import RolloutWorker
 from actors.rooms import ClipRecorder, Passages
 from actors.uniform_policy import UniformPolicy
 from rl_platform.core.interfaces import PolicyStep, StepResult
+from rl_platform.core.rooms import START, Passage
 from rl_platform.core.spec import ActionSpec, EnvSpec
-from rl_platform.core.types import START, Episode, Passage, Weights
+from rl_platform.core.types import Episode, Weights
 from tests.actors.montezuma_route import KEY_AND_DOOR
 
 WEIGHTS = Weights(0, np.zeros(0, np.float32))

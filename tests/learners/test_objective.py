@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from learners.estimates import Estimates, estimate, evaluate
-from learners.minibatches import Sample
+from learners.estimates import Estimates, estimate, network_outputs
 from learners.objective import Objective, metric_names, objective
 from learners.relevance import Relevance
 from learners.rewards import transform_reward
+from learners.sample import Sample
 from learners.settings import ImpactSettings, LearnerSettings
 from learners.terms import Coefficients
 from learners.totals import Tallies
@@ -53,10 +53,10 @@ def first_half(params: torch.Tensor, values: torch.Tensor, trajectory: Trajector
                target_params: torch.Tensor | None = None) -> Estimates:  # fmt: skip
     """Every other column is a replayed one; `target_params` are for IMPACT alone."""
     target_params = target_params if settings.objective == "impact" else None
-    evaluation = evaluate(params=params, values=values, steps=trajectory, distribution=Categorical(2),
+    outputs = network_outputs(params=params, values=values, steps=trajectory, distribution=Categorical(2),
                           target_params=target_params)  # fmt: skip
     replayed = torch.arange(params.shape[1]) % 2 == 1
-    return estimate(Sample(trajectory, replayed), evaluation, distribution=Categorical(2), settings=settings)
+    return estimate(Sample(trajectory, replayed), outputs, distribution=Categorical(2), settings=settings)
 
 
 def on_one_rank(params: torch.Tensor, values: torch.Tensor, trajectory: Trajectory, settings: LearnerSettings,

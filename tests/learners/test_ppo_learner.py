@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from learners.learner import Learner
-from learners.minibatches import ReturnEstimates, Sample, as_transitions, minibatches, with_returns
+from learners.minibatches import minibatches
+from learners.sample import ReturnEstimates, Sample, as_transitions, with_returns
 from learners.settings import LearnerSettings
 from models.actor_critic import ActorCritic, ModelOutput
 from models.build import build_actor_critic

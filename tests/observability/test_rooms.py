@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from rl_platform.core.types import START, Episode, Origin, Passage, RolloutInfo, RoomClip, RoomLog
+from rl_platform.core.rooms import START, Passage, RoomClip, RoomLog
+from rl_platform.core.types import Episode, Origin, RolloutInfo
 from rl_platform.observability.exploration import write_exploration
 from rl_platform.observability.metrics import RunStatistics
 from rl_platform.observability.room_graph import room_places, write_room_graph
@@ -83,14 +84,6 @@ def test_runs_without_rooms_say_nothing_of_them(tmp_path):
     assert statistics.rooms.report() is None
     write_exploration(tmp_path, None, [], game="pong", frame_skip=4, with_bonus=True)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_state_from_before_there_were_rooms_is_taken():
-    statistics = RunStatistics(frame_skip=4)
-    state = statistics.state_dict()
-    del state["rooms"]
-    statistics.load_state_dict(json.loads(json.dumps(state)))
-    assert statistics.rooms.report() is None
 
 
 def test_the_first_clip_of_a_room_is_kept_until_it_is_dropped():

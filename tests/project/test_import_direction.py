@@ -14,16 +14,16 @@ LAYERS = (
     ("rl_platform.observability",),
     ("rl_platform.runtime",),
     # `rl_platform` itself: __init__ and the import guard, the public face.
-    ("rl_platform", "rl_platform.interop", "rl_platform.cli", "tune_experiments"),
+    ("rl_platform", "rl_platform.cli", "tune_experiments"),
 )
-RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
-MAY_IMPORT_RAY = ("rl_platform.runtime", "rl_platform.observability", "rl_platform.interop", "tune_experiments")
+RANK = {package: rank for rank, packages in enumerate(LAYERS) for package in packages}
+MAY_IMPORT_RAY = ("rl_platform.runtime", "rl_platform.observability", "tune_experiments")
 
 
-def room_of(module: str) -> str | None:
-    """The longest room that `module` lies in; None for other people's modules."""
-    rooms = [room for room in RANK if module == room or module.startswith(f"{room}.")]
-    return max(rooms, key=len, default=None)
+def package_of(module: str) -> str | None:
+    """The innermost package that `module` lies in; None for other people's modules."""
+    packages = [name for name in RANK if module == name or module.startswith(f"{name}.")]
+    return max(packages, key=len, default=None)
 
 
 def imports(source: Source) -> Iterator[tuple[int, str]]:
@@ -53,7 +53,7 @@ def called(node: ast.Call) -> str:
 
 def breaches(source: Source) -> list[str]:
     """One line for each import of the file that goes against the direction."""
-    here = room_of(source.module)
+    here = package_of(source.module)
     found = []
     for line, name in imports(source):
         reason = breach(here, name)
@@ -63,19 +63,19 @@ def breaches(source: Source) -> list[str]:
 
 
 def breach(here: str | None, name: str) -> str | None:
-    """Why the room `here` may not import `name`; None if it may."""
+    """Why the package `here` may not import `name`; None if it may."""
     if here is None:
         return "this package belongs to no layer: give it a place in docs/architecture.md and here"
     if name.split(".")[0] == "ray":
         return None if here in MAY_IMPORT_RAY else "Ray belongs to the runtime and what lies to its right"
     if here == "rl_platform.core" and (name + ".").startswith("torch.optim."):
         return "the core knows no optimiser"
-    there = room_of(name)
+    there = package_of(name)
     if there is None or there == here:
         return None
     if RANK[there] > RANK[here]:
         return "left never imports right"
-    return "rooms of one layer never import each other" if RANK[there] == RANK[here] else None
+    return "packages of one layer never import each other" if RANK[there] == RANK[here] else None
 
 
 def test_every_import_follows_the_direction():

@@ -101,7 +101,7 @@ def test_the_disk_holds_little_more_than_the_ring(tmp_path):
 
     def at_random() -> ReplaySource:
         return sources.elite(20, min_fill=1, rng=np.random.default_rng(0), candidates=CandidateSchedule(2.0),
-                             scorer=scorer, elite_insertion=1)  # fmt: skip
+                             scorer=scorer, insertion_tries=1)  # fmt: skip
 
     source, contents = at_random(), on_disk(tmp_path)
     for first in range(0, 200, 5):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from replay.selection import STRATEGIES, closest, least_used, least_used_of_each_bucket, stratified
+from replay.selection import STRATEGIES, least_used, least_used_in_strata, nearest, stratified
 
 
 def slow(strategy: str, distances: list[float], uses: list[int], n: int) -> list[int]:
@@ -38,7 +38,7 @@ def test_strategies_equal_their_slow_versions_on_any_multiset(strategy):
 
 def test_closest():
     distances = np.array([3.0, 1, 2, 5, 4, 0])
-    assert distances[closest(distances, np.zeros(6, int), 2)].tolist() == [0, 1]
+    assert distances[nearest(distances, np.zeros(6, int), 2)].tolist() == [0, 1]
 
 
 def test_stratified_takes_every_third():
@@ -52,7 +52,7 @@ def test_least_used_comes_before_closest():
 
 def test_least_used_of_each_bucket():
     distances, uses = np.array([0.0, 1, 2, 3, 4]), np.array([2, 1, 5, 5, 0])
-    assert least_used_of_each_bucket(distances, uses, 2).tolist() == [1, 2]  # the fifth candidate is in no bucket
+    assert least_used_in_strata(distances, uses, 2).tolist() == [1, 2]  # the fifth candidate is in no bucket
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -198,7 +198,7 @@ def test_least_used_visits_every_column_before_any_a_second_time():
 
 
 def test_elite_insertion_replaces_what_was_scored_most_distant():
-    source = fed(elite(candidates=CandidateSchedule(12.0), elite_insertion=12, strategy="nearest"))
+    source = fed(elite(candidates=CandidateSchedule(12.0), insertion_tries=12, strategy="nearest"))
     source.draw(1, weights(1.0))  # all are scored: the distance grows with the number
     source.insert(unroll_like(source, 12, 1))
     source.insert(unroll_like(source, 13, 1))
@@ -217,7 +217,7 @@ def test_ready_when_filled():
 
 @pytest.mark.parametrize(
     "make", [uniform, reservoir, partial(attentive, candidates=CandidateSchedule(3.0, 20)),
-             partial(elite, candidates=CandidateSchedule(3.0, 20), elite_insertion=3)],
+             partial(elite, candidates=CandidateSchedule(3.0, 20), insertion_tries=3)],
 )  # fmt: skip
 def test_a_source_goes_on_as_if_it_had_never_stopped(make):
     def goes_on(source: ReplaySource) -> list[list[int]]:

@@ -10,7 +10,7 @@ from configs.loader import load_config
 from configs.schema import Config
 from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.checkpoint import State
-from rl_platform.runtime.evaluations import Evaluations
+from rl_platform.runtime.evaluation_schedule import EvaluationSchedule
 from rl_platform.runtime.evaluators import InPlaceEvaluator
 
 SMALL = ["--run.eval.every_env_steps=100", "--run.eval.episodes=20"]
@@ -65,14 +65,14 @@ def folder(directory: Path, settings: Config) -> Path:
     return directory
 
 
-def train_to(evaluations: Evaluations, learner: Learner, env_steps: int) -> None:
+def train_to(evaluations: EvaluationSchedule, learner: Learner, env_steps: int) -> None:
     """One turn of the driver there, and as many more as the evaluation needs."""
     learner.env_steps = env_steps
     evaluations.tick(env_steps, learner.ask)
     finish(evaluations, learner)
 
 
-def finish(evaluations: Evaluations, learner: Learner) -> None:
+def finish(evaluations: EvaluationSchedule, learner: Learner) -> None:
     give_up_at = time.monotonic() + 60
     while evaluations.busy():
         assert time.monotonic() < give_up_at

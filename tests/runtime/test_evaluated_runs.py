@@ -9,7 +9,7 @@ import torch
 
 from rl_platform.runtime.checkpoint import checkpoints
 from rl_platform.runtime.evaluation import evaluate_run
-from rl_platform.runtime.evaluations import Evaluations
+from rl_platform.runtime.evaluation_schedule import EvaluationSchedule
 from rl_platform.runtime.evaluators import InPlaceEvaluator, ThreadEvaluator, local_evaluator, random_state_kept
 from tests.runtime.evaluated import ENDLESS, Learner, Record, config, train_to, written
 from tests.runtime.launched import INLINE, last_state, run
@@ -18,7 +18,7 @@ from tests.runtime.launched import INLINE, last_state, run
 def test_in_place_the_end_of_the_run_ends_the_games(tmp_path):
     settings, looks = config(*ENDLESS), iter([False] * 50)
     evaluator = local_evaluator(settings, run_is_ending=lambda: next(looks, True))
-    evaluations = Evaluations(settings, tmp_path, record := Record(), evaluator)
+    evaluations = EvaluationSchedule(settings, tmp_path, record := Record(), evaluator)
     train_to(evaluations, Learner(settings), 100)
     assert (record.evaluations, record.failed, list(tmp_path.iterdir())) == ([], 0, [])
 

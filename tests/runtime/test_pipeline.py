@@ -133,7 +133,7 @@ def test_when_the_learner_fails_every_unroll_that_was_heard_of_goes_to_the_shard
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(LearnerError):
         rig.step_until(lambda: False)
-    rig.pipeline.hand_over()
+    rig.pipeline.flush()
     collected = sum(info.env_steps for info in rig.heard.rollouts)
     assert (ray.get(rig.shard.status.remote()).arrived, rig.heard.lost) == (collected, 0)
     rig.close()

@@ -8,10 +8,11 @@ import torch
 from configs.errors import ConfigError
 from configs.loader import load_config
 from rl_platform.cli import main
-from rl_platform.core.types import PER_COLUMN, Trajectory
+from rl_platform.core.types import axes_swapped
 from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.actor_factory import ActorFactory
-from rl_platform.runtime.ray_cluster import Placement
+from rl_platform.runtime.ray_cluster import Placement, _tell_of_unused_gpus
+from rl_platform.runtime.run_log import log
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
 ELITE, INLINE = "classic/cartpole_elite", "--cluster.mode=inline"
@@ -79,6 +80,15 @@ def test_ray_gives_the_replay_actor_its_part_of_a_gpu(ray_with_two_gpus, tmp_pat
     assert given == [of_learner, of_scorer]
 
 
+@pytest.mark.parametrize(("overrides", "told"), [
+    ([], True), (["--cluster.gpus_per_learner=1"], False), (["--learner.device=cpu"], False),
+])  # fmt: skip
+def test_gpus_that_no_learner_is_given_are_spoken_of(ray_with_two_gpus, caplog, overrides, told):
+    with caplog.at_level("WARNING", logger=log.name):
+        _tell_of_unused_gpus(load_config(ELITE, [*RAY, *overrides]))
+    assert told == ("Ray has 2 GPUs, and cluster.gpus_per_learner 0 gives the learners none" in caplog.text)
+
+
 @ray.remote
 class Waits:
     """Stands where the learner would."""
@@ -103,7 +113,7 @@ def test_features_under_unmoved_weights_are_those_that_were_stored(acting, scori
     weights, worker = build.make_learner(config, spec).weights(), build.make_worker(config, 0, 0)
     steps = worker.collect(weights)[0].steps
     worker.close()
-    columns = Trajectory(*(a if n in PER_COLUMN else a.swapaxes(0, 1) for n, a in steps._asdict().items()))
+    columns = axes_swapped(steps)
     scorer = build.make_shard(config, spec).sources[0]._choice.score.__self__
     present = scorer.features(weights, columns, np.arange(columns.action.shape[1]))
     np.testing.assert_allclose(present, columns.features, rtol=2e-2, atol=2e-2)

@@ -9,9 +9,9 @@ from learners.exploration.inputs import EmbeddingView, InputView, ObservationVie
 from learners.exploration.rnd import RandomNetworkDistillation
 from learners.exploration.settings import RndSettings
 from learners.learner import Learner
-from learners.minibatches import Sample
 from learners.optimizer import adam
 from learners.ranks import ONE_RANK, Ranks
+from learners.sample import Sample
 from learners.settings import LearnerSettings
 from models.actor_critic import ActorCritic
 from models.build import build_actor_critic

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from learners.estimates import Evaluation, estimate_returns
+from learners.estimates import NetworkOutputs, estimate_returns
 from learners.exploration.settings import RndSettings
 from learners.losses.value import value_loss
-from learners.minibatches import Bonuses, ReturnEstimates, Sample
 from learners.relevance import Relevance, relevant
+from learners.sample import Bonuses, ReturnEstimates, Sample
 from learners.settings import LearnerSettings
 from rl_platform.core.distributions import Categorical
 from rl_platform.core.types import Trajectory
@@ -23,7 +23,7 @@ VTRACE = LearnerSettings(trace_decay=0.8, rho_clip=1.2, pg_rho_clip=1.1, rnd=WEI
 ESTIMATORS = pytest.mark.parametrize("settings", [GAE, VTRACE], ids=["gae", "vtrace"])
 
 
-def a_sample(seed: int = 0) -> tuple[Sample, Evaluation]:
+def a_sample(seed: int = 0) -> tuple[Sample, NetworkOutputs]:
     """Transitions that terminate, are cut off, or only reset, with NaN in what is then to be ignored."""
     rng = np.random.default_rng(seed)
     shape = (STEPS, COLUMNS)
@@ -41,20 +41,20 @@ def a_sample(seed: int = 0) -> tuple[Sample, Evaluation]:
     params = torch.from_numpy(rng.normal(size=(*shape, ACTIONS)))
     values, intrinsic = torch.from_numpy(rng.normal(size=(2, STEPS + 1, COLUMNS)))
     distribution, action = Categorical(ACTIONS), sample.steps.action
-    evaluation = Evaluation(params, values, intrinsic, distribution.log_prob(params, action),
+    outputs = NetworkOutputs(params, values, intrinsic, distribution.log_prob(params, action),
                             distribution.log_prob(sample.steps.behaviour, action), None)  # fmt: skip
-    return sample, evaluation
+    return sample, outputs
 
 
-def returns_of(sample: Sample, evaluation: Evaluation, settings: LearnerSettings) -> ReturnEstimates:
-    return estimate_returns(evaluation, sample, distribution=Categorical(ACTIONS), settings=settings)
+def returns_of(sample: Sample, outputs: NetworkOutputs, settings: LearnerSettings) -> ReturnEstimates:
+    return estimate_returns(outputs, sample, distribution=Categorical(ACTIONS), settings=settings)
 
 
-def slow_intrinsic(sample: Sample, evaluation: Evaluation, settings: LearnerSettings,
+def slow_intrinsic(sample: Sample, outputs: NetworkOutputs, settings: LearnerSettings,
                    learned: Tensor) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Targets and advantages [T, B] as sums over k of products, every transition an ordinary one."""
-    bonus, values = sample.bonuses.rewards.numpy(), evaluation.intrinsic_values.numpy()
-    ratios = np.where(sample.steps.valid, evaluation.target_log_ratios.exp(), 1.0) * learned.numpy()
+    bonus, values = sample.bonuses.rewards.numpy(), outputs.intrinsic_values.numpy()
+    ratios = np.where(sample.steps.valid, outputs.target_log_ratios.exp(), 1.0) * learned.numpy()
     if settings.estimator == "gae":
         ratios = learned.numpy().astype(float)
     rho, c = (np.minimum(limit, ratios) for limit in (settings.rho_clip, settings.c_clip))
@@ -75,13 +75,13 @@ def slow_intrinsic(sample: Sample, evaluation: Evaluation, settings: LearnerSett
 @ESTIMATORS
 @pytest.mark.parametrize("seed", range(5))
 def test_they_are_those_of_a_plain_loop_and_advantages_the_weighted_sum(settings: LearnerSettings, seed: int):
-    sample, evaluation = a_sample(seed)
-    found = returns_of(sample, evaluation, settings)
+    sample, outputs = a_sample(seed)
+    found = returns_of(sample, outputs, settings)
     everywhere = torch.ones(STEPS, COLUMNS, dtype=torch.bool)
-    targets, advantages = slow_intrinsic(sample, evaluation, settings, everywhere)
+    targets, advantages = slow_intrinsic(sample, outputs, settings, everywhere)
     np.testing.assert_allclose(found.intrinsic.targets, targets, rtol=1e-10)
     assert found.intrinsic.valid.all()
-    alone = returns_of(sample, evaluation, LearnerSettings(**{**vars(settings), "rnd": None}))
+    alone = returns_of(sample, outputs, LearnerSettings(**{**vars(settings), "rnd": None}))
     expected = torch.where(sample.steps.valid, 2.0 * alone.advantages + 0.5 * torch.from_numpy(advantages), 0.0)
     torch.testing.assert_close(found.advantages, expected)
     assert torch.equal(found.targets, alone.targets)
@@ -91,22 +91,22 @@ def test_they_are_those_of_a_plain_loop_and_advantages_the_weighted_sum(settings
 @pytest.mark.parametrize("name", ["terminated", "truncated", "valid", "reward"])
 def test_intrinsic_targets_do_not_change_with_the_ends_of_episodes(settings: LearnerSettings, name: str):
     """Nor with rewards. (Where policies agree: `valid` also says on which transitions they are compared.)"""
-    sample, evaluation = a_sample()
-    sample = sample._replace(steps=sample.steps._replace(behaviour=evaluation.params))
-    evaluation = evaluation._replace(behaviour_log_prob=evaluation.log_prob)
-    before = returns_of(sample, evaluation, settings).intrinsic.targets
+    sample, outputs = a_sample()
+    sample = sample._replace(steps=sample.steps._replace(behaviour=outputs.params))
+    outputs = outputs._replace(behaviour_log_prob=outputs.log_prob)
+    before = returns_of(sample, outputs, settings).intrinsic.targets
     array = getattr(sample.steps, name)
     other = torch.zeros_like(array) if name == "reward" else ~array
     changed = sample._replace(steps=sample.steps._replace(**{name: other}))
-    assert torch.equal(returns_of(changed, evaluation, settings).intrinsic.targets, before)
+    assert torch.equal(returns_of(changed, outputs, settings).intrinsic.targets, before)
 
 
 def test_without_decay_they_are_discounted_sums_to_the_end():
     """λ = 1: R_t = Σ γ^k r_{t+k} + γ^{T−t} V_T."""
-    sample, evaluation = a_sample()
+    sample, outputs = a_sample()
     settings = LearnerSettings(estimator="gae", objective="ppo", trace_decay=1.0, rnd=WEIGHTS)
-    found = returns_of(sample, evaluation, settings).intrinsic.targets
-    expected = evaluation.intrinsic_values[-1]
+    found = returns_of(sample, outputs, settings).intrinsic.targets
+    expected = outputs.intrinsic_values[-1]
     for t in reversed(range(STEPS)):
         expected = sample.bonuses.rewards[t] + WEIGHTS.discount * expected
         torch.testing.assert_close(found[t], expected)
@@ -114,22 +114,22 @@ def test_without_decay_they_are_discounted_sums_to_the_end():
 
 def test_values_of_bonuses_learn_at_the_last_observations_of_episodes():
     """There, a transition follows that only resets."""
-    sample, evaluation = a_sample()
-    values = evaluation.intrinsic_values.clone().requires_grad_()
-    found = returns_of(sample, evaluation._replace(intrinsic_values=values), GAE).intrinsic
+    sample, outputs = a_sample()
+    values = outputs.intrinsic_values.clone().requires_grad_()
+    found = returns_of(sample, outputs._replace(intrinsic_values=values), GAE).intrinsic
     value_loss(values=values[:-1], targets=found.targets, valid=found.valid).sum.backward()
     assert (~sample.steps.valid).any() and (values.grad[:-1][~sample.steps.valid] != 0).all()
 
 
 def test_irrelevant_states_are_left_out_and_resets_stay():
-    sample, evaluation = a_sample(3)
+    sample, outputs = a_sample(3)
     laser = Relevance("behaviour", "pi_first", 0.5)
     settings = LearnerSettings(**{**vars(VTRACE), "relevance": laser})
-    near = relevant(laser, distribution=Categorical(ACTIONS), params=evaluation.params,
+    near = relevant(laser, distribution=Categorical(ACTIONS), params=outputs.params,
                     behaviour=sample.steps.behaviour, rho_clip=settings.rho_clip)  # fmt: skip
     learned = (near & sample.steps.valid) | ~sample.steps.valid
     assert 0 < learned.sum() < learned.numel()
-    found = returns_of(sample, evaluation, settings).intrinsic
+    found = returns_of(sample, outputs, settings).intrinsic
     assert torch.equal(found.valid, learned)
-    targets, _ = slow_intrinsic(sample, evaluation, settings, learned)
+    targets, _ = slow_intrinsic(sample, outputs, settings, learned)
     np.testing.assert_allclose(found.targets, targets, rtol=1e-10)

@@ -10,7 +10,7 @@ from ray.exceptions import RayError
 from configs.schema import Config
 from learners.learner import Learner
 from learners.ranks import Ranks
-from rl_platform.core.types import Progress
+from rl_platform.core.types import LearnerProgress
 from rl_platform.runtime.checkpoint import State
 from rl_platform.runtime.ray_actors import LearnerActor, RankSpec, reason
 from rl_platform.runtime.ray_cluster import Placement
@@ -18,7 +18,7 @@ from rl_platform.runtime.starting import started
 from rl_platform.runtime.stop import StopRequest
 
 
-class Generation:
+class LearnerGroup:
     """`cluster.num_learners` learner actors. A failure of one is the end of all.
 
     Args:
@@ -56,7 +56,7 @@ class Generation:
         """
         return all(started("learner", begun, stop, limit_s=limit_s) for begun in self._begun)
 
-    def begun_at(self) -> Progress:
+    def begun_at(self) -> LearnerProgress:
         """Where the ranks began, all of them at the same; only when they have started."""
         return ray.get(self._begun[0])
 

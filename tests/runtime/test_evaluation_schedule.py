@@ -12,7 +12,7 @@ import ray
 
 from rl_platform.runtime.checkpoint import checkpoints, load_checkpoint
 from rl_platform.runtime.evaluation import evaluate_run
-from rl_platform.runtime.evaluations import Evaluations
+from rl_platform.runtime.evaluation_schedule import EvaluationSchedule
 from rl_platform.runtime.evaluators import ThreadEvaluator
 from rl_platform.runtime.ray_evaluator import RayEvaluator
 from tests.runtime.evaluated import (
@@ -56,7 +56,7 @@ def evaluator(request):
 def test_an_evaluation_is_due_at_every_multiple_from_the_start(tmp_path, start, turns, asked):
     settings = config("--run.eval.episodes=1")
     learner, record = Learner(settings, bias=9.0), Record()
-    evaluations = Evaluations(settings, tmp_path, record, in_place(settings), start_env_steps=start)
+    evaluations = EvaluationSchedule(settings, tmp_path, record, in_place(settings), start_env_steps=start)
     for env_steps in turns:
         train_to(evaluations, learner, env_steps)
     assert learner.asked_at == asked == [evaluation.env_steps for evaluation in record.evaluations]
@@ -66,7 +66,7 @@ def test_an_evaluation_is_due_at_every_multiple_from_the_start(tmp_path, start, 
 def test_null_turns_it_off(tmp_path):
     settings = config("--run.eval=null")
     learner = Learner(settings)
-    evaluations = Evaluations(settings, tmp_path, Record(), in_place(settings))
+    evaluations = EvaluationSchedule(settings, tmp_path, Record(), in_place(settings))
     train_to(evaluations, learner, 10**12)
     evaluations.close()
     assert learner.asked_at == [] == list(tmp_path.iterdir())
@@ -75,7 +75,7 @@ def test_null_turns_it_off(tmp_path):
 @pytest.mark.parametrize("greedy", [False, True])
 def test_the_numbers_are_those_of_rl_platform_eval(tmp_path, evaluator, greedy):
     settings = config(f"--run.eval.greedy={str(greedy).lower()}", "--run.eval.episodes=25")
-    evaluations = Evaluations(settings, folder(tmp_path, settings), record := Record(), evaluator(settings))
+    evaluations = EvaluationSchedule(settings, folder(tmp_path, settings), record := Record(), evaluator(settings))
     train_to(evaluations, Learner(settings), 100)
     evaluations.close()
     report = written(tmp_path, 100)
@@ -88,7 +88,7 @@ def test_the_numbers_are_those_of_rl_platform_eval(tmp_path, evaluator, greedy):
 
 def test_evaluations_of_a_run_play_different_games(tmp_path):
     settings = config()
-    evaluations, learner = Evaluations(settings, tmp_path, Record(), in_place(settings)), Learner(settings)
+    evaluations, learner = EvaluationSchedule(settings, tmp_path, Record(), in_place(settings)), Learner(settings)
     for env_steps in (100, 200):
         train_to(evaluations, learner, env_steps)
     first, second = written(tmp_path, 100), written(tmp_path, 200)
@@ -98,7 +98,7 @@ def test_evaluations_of_a_run_play_different_games(tmp_path):
 
 def test_the_best_state_is_kept(tmp_path, evaluator):
     settings = config()
-    evaluations = Evaluations(settings, folder(tmp_path, settings), record := Record(), evaluator(settings))
+    evaluations = EvaluationSchedule(settings, folder(tmp_path, settings), record := Record(), evaluator(settings))
     learner = Learner(settings)
     kept = []
     for env_steps, learner.bias in ((100, 1.0), (200, 9.0), (300, 0.0), (400, 9.0)):
@@ -115,8 +115,8 @@ def test_the_best_state_is_kept(tmp_path, evaluator):
 
 def test_the_best_so_far_outlives_the_process(tmp_path):
     settings = config()
-    train_to(Evaluations(settings, tmp_path, before := Record(), in_place(settings)), Learner(settings), 300)
-    resumed = Evaluations(settings, tmp_path, record := Record(), in_place(settings), start_env_steps=250)
+    train_to(EvaluationSchedule(settings, tmp_path, before := Record(), in_place(settings)), Learner(settings), 300)
+    resumed = EvaluationSchedule(settings, tmp_path, record := Record(), in_place(settings), start_env_steps=250)
     train_to(resumed, Learner(settings, bias=9.0), 350)
     assert record.evaluations[0][-2:] == before.evaluations[0][-2:] == (before.evaluations[0].return_mean, 300)
     assert [path.name for path in checkpoints(tmp_path / "best")] == ["300"]
@@ -125,11 +125,11 @@ def test_the_best_so_far_outlives_the_process(tmp_path):
 @pytest.mark.parametrize("damaged", [False, True])
 def test_what_is_another_runs_or_damaged_counts_for_nothing(tmp_path, damaged):
     settings = config()
-    train_to(Evaluations(settings, tmp_path, Record(), in_place(settings)), Learner(settings), 300)
+    train_to(EvaluationSchedule(settings, tmp_path, Record(), in_place(settings)), Learner(settings), 300)
     if damaged:
         (tmp_path / "best" / "300" / "model.safetensors").write_bytes(b"")
     start = 50 if damaged else 0
-    anew = Evaluations(settings, tmp_path, record := Record(), in_place(settings), start_env_steps=start)
+    anew = EvaluationSchedule(settings, tmp_path, record := Record(), in_place(settings), start_env_steps=start)
     train_to(anew, Learner(settings, bias=9.0), 150)
     assert record.evaluations[0].best_env_steps == 150
     assert [path.name for path in checkpoints(tmp_path / "best")] == ["150"]
@@ -138,7 +138,7 @@ def test_what_is_another_runs_or_damaged_counts_for_nothing(tmp_path, damaged):
 def test_games_that_do_not_end_are_given_up_and_the_next_evaluation_comes_when_due(tmp_path):
     settings, clock = config(*ENDLESS, "--run.eval.timeout_s=60"), SetClock()
     evaluator = ThreadEvaluator(settings)
-    evaluations = Evaluations(settings, tmp_path, record := Record(), evaluator, clock=clock)
+    evaluations = EvaluationSchedule(settings, tmp_path, record := Record(), evaluator, clock=clock)
     learner = Learner(settings)
     for learner.env_steps, clock.now_s in ((100, 0.0), (150, 59.0), (160, 61.0), (199, 62.0), (200, 63.0)):
         evaluations.tick(learner.env_steps, learner.ask)
@@ -157,7 +157,7 @@ def assert_ended(thread_name: str) -> None:
 
 def test_a_learner_that_does_not_answer_is_asked_again_when_the_next_is_due(tmp_path):
     settings, clock, requests = config(), SetClock(), []
-    evaluations = Evaluations(settings, tmp_path, record := Record(), in_place(settings), clock=clock)
+    evaluations = EvaluationSchedule(settings, tmp_path, record := Record(), in_place(settings), clock=clock)
     for env_steps, clock.now_s in ((100, 0.0), (150, 59.0), (160, 61.0), (200, 62.0)):
         evaluations.tick(env_steps, requests.append)
     assert (len(requests), record.failed) == (2, 1)
@@ -171,7 +171,7 @@ def test_a_learner_that_does_not_answer_is_asked_again_when_the_next_is_due(tmp_
 
 def test_a_state_that_comes_after_the_end_is_not_evaluated(tmp_path):
     settings, requests = config(), []
-    evaluations = Evaluations(settings, tmp_path, record := Record(), in_place(settings))
+    evaluations = EvaluationSchedule(settings, tmp_path, record := Record(), in_place(settings))
     evaluations.tick(100, requests.append)
     evaluations.close()
     requests[0](Learner(settings).state())
@@ -180,7 +180,7 @@ def test_a_state_that_comes_after_the_end_is_not_evaluated(tmp_path):
 
 def test_games_that_cannot_be_played_are_counted_and_the_run_goes_on(tmp_path, evaluator, caplog):
     settings = config()
-    evaluations = Evaluations(settings, tmp_path, record := Record(), evaluator(settings))
+    evaluations = EvaluationSchedule(settings, tmp_path, record := Record(), evaluator(settings))
     other = Learner(config("--model.encoder.hidden=[16]"))
     train_to(evaluations, other, 100)
     assert (record.failed, record.evaluations) == (1, [])
@@ -194,7 +194,7 @@ def test_games_that_cannot_be_played_are_counted_and_the_run_goes_on(tmp_path, e
 def test_results_that_cannot_be_written_are_spoken_of_and_the_run_goes_on(tmp_path, caplog):
     settings = config()
     (tmp_path / "eval").write_text("a file where the folder should be")
-    evaluations = Evaluations(settings, tmp_path, record := Record(), in_place(settings))
+    evaluations = EvaluationSchedule(settings, tmp_path, record := Record(), in_place(settings))
     train_to(evaluations, Learner(settings), 100)
     evaluations.close()
     assert len(record.evaluations) == 1
@@ -204,7 +204,7 @@ def test_results_that_cannot_be_written_are_spoken_of_and_the_run_goes_on(tmp_pa
 @pytest.mark.parametrize("evaluator", ["thread", "ray"], indirect=True)
 def test_the_end_of_a_run_leaves_games_that_do_not_end(tmp_path, evaluator):
     settings = config(*ENDLESS)
-    evaluations = Evaluations(settings, tmp_path, record := Record(), evaluator(settings))
+    evaluations = EvaluationSchedule(settings, tmp_path, record := Record(), evaluator(settings))
     learner = Learner(settings)
     learner.env_steps = 100
     evaluations.tick(100, learner.ask)
@@ -218,7 +218,7 @@ def test_the_end_of_a_run_leaves_games_that_do_not_end(tmp_path, evaluator):
 
 def test_the_end_of_a_run_takes_in_what_is_finished_meanwhile(tmp_path):
     settings = config()
-    evaluations = Evaluations(settings, tmp_path, record := Record(), ThreadEvaluator(settings))
+    evaluations = EvaluationSchedule(settings, tmp_path, record := Record(), ThreadEvaluator(settings))
     learner = Learner(settings)
     learner.env_steps = 100
     evaluations.tick(100, learner.ask)
@@ -242,7 +242,7 @@ def command(process: psutil.Process) -> str:
 
 def test_an_actor_that_dies_between_evaluations_is_replaced(tmp_path, local_ray, caplog):
     settings = config()
-    evaluations = Evaluations(settings, tmp_path, record := Record(), RayEvaluator(settings, {}))
+    evaluations = EvaluationSchedule(settings, tmp_path, record := Record(), RayEvaluator(settings, {}))
     learner = Learner(settings)
     train_to(evaluations, learner, 100)
     (first,) = evaluator_processes()
@@ -262,7 +262,7 @@ def test_an_actor_that_dies_between_evaluations_is_replaced(tmp_path, local_ray,
 @pytest.mark.parametrize("how", ["dies", "hangs"])
 def test_an_actor_lost_during_its_games_costs_that_evaluation_alone(tmp_path, local_ray, how):
     settings, clock = config(*ENDLESS, "--run.eval.timeout_s=60"), SetClock()
-    evaluations = Evaluations(settings, tmp_path, record := Record(), RayEvaluator(settings, {}), clock=clock)
+    evaluations = EvaluationSchedule(settings, tmp_path, record := Record(), RayEvaluator(settings, {}), clock=clock)
     learner = Learner(settings)
     learner.env_steps = 100
     evaluations.tick(100, learner.ask)

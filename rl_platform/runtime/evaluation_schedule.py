@@ -43,7 +43,7 @@ class _Trial(NamedTuple):
     env_steps: int
 
 
-class Evaluations:
+class EvaluationSchedule:
     """Has the newest state evaluated every `run.eval.every_env_steps`, one at a time; called in the driver's thread.
 
     Results go to the record and to the run's files. An evaluation that fails, or takes longer than

@@ -11,7 +11,7 @@ from rl_platform.core.types import Batch
 _OF_FILTER = 3
 
 
-class BonusAccounts:
+class BonusStatistics:
     """The return filter, the sums over episodes, and the metrics of bonuses and rewards; equal on every rank.
 
     Of online columns alone: replayed ones were counted when they came.
