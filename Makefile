@@ -1,4 +1,4 @@
-# Every target makes the environment first; `make setup` needs Python 3.11, make and a C compiler, nothing else.
+# Every target makes the environment first; `make setup` needs Python 3.11, make and a C++ compiler, nothing else.
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.setup

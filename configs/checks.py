@@ -25,7 +25,7 @@ def _check_encoder(config: "Config") -> None:
         fitting, shown = "grid_cnn", "env.backend minigrid, which has planes of 7 × 7 cells"
     elif backend in ("ale", "mario"):
         fitting, shown = "nature_cnn", f"env.backend {backend}, which has stacks of frames"
-    elif config.env.pixels is not None:
+    elif backend == "gymnasium" and config.env.pixels is not None:
         fitting, shown = "nature_cnn", "env.pixels, stacks of frames"
     else:
         return

@@ -150,7 +150,9 @@ class LearnerConfig(Section):
     optimizer: Rmsprop | Adam = key(Rmsprop(), "What turns gradients into steps.", discriminator="kind")
     gradient_clip: float | None = key(40.0, "Upper bound of the gradient's global norm; null: none.", gt=0.0)
     terms: TermsConfig = key(TermsConfig(), "Weights of the loss terms beside the policy gradient.")
-    device: Literal["auto", "cpu", "cuda"] = key("auto", "Where updates run; auto: cuda where there is one.")
+    device: Literal["auto", "cpu", "cuda"] = key(
+        "auto", "Where updates run; auto: cuda where there is one, over Ray only with cluster.gpus_per_learner."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "LearnerConfig":

@@ -208,9 +208,11 @@ def _impact_settings(settings: LearnerConfig) -> ImpactSettings:
 
 
 def _learner_device(config: Config) -> str:
-    if config.learner.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return config.learner.device
+    """`auto` is a GPU where there is one; over Ray one that was set aside, for others may belong to other actors."""
+    if config.learner.device != "auto":
+        return config.learner.device
+    may_use = config.cluster.mode != "ray" or config.cluster.gpus_per_learner > 0
+    return "cuda" if may_use and torch.cuda.is_available() else "cpu"
 
 
 def _precision(config: Config, spec: EnvSpec, device: torch.device) -> torch.dtype:

@@ -1,4 +1,4 @@
-"""The scorer's own device: what is refused, what Ray sets aside for it, and that it sees what the actors saw."""
+"""Which devices a run uses: what is refused, what Ray sets aside, and that the scorer sees what the actors saw."""
 
 import numpy as np
 import pytest
@@ -87,6 +87,14 @@ def test_gpus_that_no_learner_is_given_are_spoken_of(ray_with_two_gpus, caplog, 
     with caplog.at_level("WARNING", logger=log.name):
         _tell_of_unused_gpus(load_config(ELITE, [*RAY, *overrides]))
     assert told == ("Ray has 2 GPUs, and cluster.gpus_per_learner 0 gives the learners none" in caplog.text)
+
+
+@pytest.mark.parametrize(("overrides", "device"), [
+    ([INLINE], "cuda"), (RAY, "cpu"), ([*RAY, "--cluster.gpus_per_learner=0.5"], "cuda"), ([INLINE, "--learner.device=cpu"], "cpu"),
+])  # fmt: skip
+def test_over_ray_a_learner_takes_no_gpu_that_nobody_set_aside_for_it(monkeypatch, overrides, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert build._learner_device(load_config(ELITE, overrides)) == device
 
 
 @ray.remote
