@@ -90,7 +90,8 @@ def test_gpus_that_no_learner_is_given_are_spoken_of(ray_with_two_gpus, caplog, 
 
 
 @pytest.mark.parametrize(("overrides", "device"), [
-    ([INLINE], "cuda"), (RAY, "cpu"), ([*RAY, "--cluster.gpus_per_learner=0.5"], "cuda"), ([INLINE, "--learner.device=cpu"], "cpu"),
+    ([INLINE], "cuda"), ([INLINE, "--learner.device=cpu"], "cpu"),
+    (RAY, "cpu"), ([*RAY, "--cluster.gpus_per_learner=0.5"], "cuda"),
 ])  # fmt: skip
 def test_over_ray_a_learner_takes_no_gpu_that_nobody_set_aside_for_it(monkeypatch, overrides, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
