@@ -5,8 +5,11 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 EXIT_BAD_INPUT = 2
@@ -43,6 +46,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(error, ConfigError | InputError):
             raise
         return _refuse(str(error), EXIT_BAD_INPUT)
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """While libraries load, Ctrl-C waits for them: some swallow KeyboardInterrupt. A second one does not wait."""
+    pressed = False
+
+    def on_sigint(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, on_sigint)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def _refuse(reason: str, status: int) -> int:
@@ -144,8 +170,9 @@ def _seed(text: str) -> int:
 
 
 def _train(options: argparse.Namespace, overrides: list[str]) -> int:
-    from configs.loader import load_config
-    from rl_platform.runtime.train import run_directory, train
+    with _loading():
+        from configs.loader import load_config
+        from rl_platform.runtime.train import run_directory, train
 
     config = load_config(options.config, overrides, options.extends)
     directory = run_directory(config, resume=options.resume)
@@ -168,7 +195,8 @@ def _config(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _eval(options: argparse.Namespace, overrides: list[str]) -> int:
-    from rl_platform.runtime.evaluation import evaluate_run
+    with _loading():
+        from rl_platform.runtime.evaluation import evaluate_run
 
     result = evaluate_run(options.path, episodes=options.episodes, greedy=options.greedy, video=options.video,
                           seed=options.seed)  # fmt: skip
@@ -177,15 +205,17 @@ def _eval(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _tune(options: argparse.Namespace, overrides: list[str]) -> int:
-    from rl_platform.runtime.searches import load_search, results_directory
+    with _loading():
+        from rl_platform.runtime.searches import load_search, results_directory
 
     results = options.results or results_directory(options.search)
     return load_search(options.search).run(results.resolve(), trials=options.trials, max_seconds=options.max_seconds)
 
 
 def _bench(options: argparse.Namespace, overrides: list[str]) -> int:
-    from configs.loader import load_config
-    from rl_platform.runtime.bench.command import Durations, bench, parse_parts
+    with _loading():
+        from configs.loader import load_config
+        from rl_platform.runtime.bench.command import Durations, bench, parse_parts
 
     name, parts = options.config or "atari/pong_impala", parse_parts(options.only)
     durations = Durations(stage_s=options.stage_seconds, run_s=options.run_seconds, rounds=options.rounds)

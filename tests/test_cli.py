@@ -1,12 +1,14 @@
 """The command line as a user meets it: one line for every mistake, status 2, nothing started and nothing written."""
 
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 import torch
 
-from rl_platform.cli import main
+from rl_platform.cli import _loading, main
 from tests.refusals import assert_refused
 
 CARTPOLE = ["train", "classic/cartpole_impala", "--logging.progress=off"]
@@ -106,3 +108,17 @@ def test_a_reader_that_goes_away_is_no_error():
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait(timeout=60) == 0
+
+
+def test_ctrl_c_while_libraries_load_cannot_be_swallowed_by_one():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), _loading(), suppress(BaseException):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_libraries():
+    reached = []
+    with pytest.raises(KeyboardInterrupt), _loading():
+        reached += [signal.raise_signal(signal.SIGINT) or press for press in (1, 2)]
+    assert reached == []
