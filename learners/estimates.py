@@ -1,7 +1,7 @@
 """The first half of a gradient step: what a network says of a sample, and the returns that follow from it."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from learners.losses.term import LossTerm, count_valid
 from learners.relevance import relevant
 from learners.returns import Returns, gae
 from learners.rewards import transform_reward
-from learners.sample import IntrinsicTargets, ReturnEstimates, Sample
+from learners.sample import IntrinsicTargets, ReturnEstimates, Sample, each_tensor
 from learners.settings import LearnerSettings
 from learners.totals import Tallies
 from learners.vtrace import VTraceReturns, vtrace
@@ -79,7 +79,7 @@ class Estimates(NamedTuple):
 
 
 def network_outputs(*, params: Tensor, values: Tensor, steps: Trajectory, distribution: ActionDistribution,
-             target_params: Tensor | None = None) -> NetworkOutputs:  # fmt: skip
+                    target_params: Tensor | None = None) -> NetworkOutputs:  # fmt: skip
     """From what networks put out to what is needed of it.
 
     Args:
@@ -105,14 +105,7 @@ def network_outputs(*, params: Tensor, values: Tensor, steps: Trajectory, distri
 
 def join(parts: Iterable[NetworkOutputs]) -> NetworkOutputs:
     """Of some columns each, put together."""
-    return _join(*parts)
-
-
-def _join(*parts: Any) -> Any:
-    first = parts[0]
-    if first is None or isinstance(first, Tensor):
-        return None if first is None else torch.cat(parts, dim=1)
-    return type(first)(*map(_join, *parts))
+    return each_tensor(lambda *tensors: torch.cat(tensors, dim=1), *parts)
 
 
 def estimate(sample: Sample, outputs: NetworkOutputs, *, distribution: ActionDistribution,

@@ -98,7 +98,7 @@ class GradientStep:
                 with torch.no_grad():
                     target_params = self._target(steps.observation, steps.is_first, steps.memory).params
         return network_outputs(params=output.params, values=output.values, steps=steps, distribution=self._distribution,
-                        target_params=target_params)  # fmt: skip
+                               target_params=target_params)  # fmt: skip
 
     def _sum_gradients(self, estimates: Estimates | None, totals: Totals, coefficients: Coefficients) -> Tensor:
         """Fill the gradient block with the sum over ranks, the gradient clipped; returns its norm before that []."""

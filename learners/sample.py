@@ -76,7 +76,7 @@ def as_transitions(sample: Sample) -> Sample:
         name: torch.cat([array] * num_steps) if name in PER_COLUMN else _in_one_row(array)
         for name, array in sample.steps._asdict().items()
     }
-    returns, bonuses = _each(sample.returns, _in_one_row), _each(sample.bonuses, _in_one_row)
+    returns, bonuses = each_tensor(_in_one_row, sample.returns), each_tensor(_in_one_row, sample.bonuses)
     return Sample(Trajectory(**steps), sample.replayed.repeat(num_steps), returns, bonuses)
 
 
@@ -96,12 +96,13 @@ def _slice(sample: Sample, start: int, length: int) -> Sample:
 def _some(sample: Sample, pick: Callable[[Tensor, int], Tensor]) -> Sample:
     """The columns that `pick` takes of every tensor, given the axis on which they lie."""
     steps = {name: pick(array, 0 if name in PER_COLUMN else 1) for name, array in sample.steps._asdict().items()}
-    returns, bonuses = (_each(part, lambda array: pick(array, 1)) for part in (sample.returns, sample.bonuses))
+    returns, bonuses = (each_tensor(lambda array: pick(array, 1), part) for part in (sample.returns, sample.bonuses))
     return Sample(Trajectory(**steps), pick(sample.replayed, 0), returns, bonuses)
 
 
-def _each(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The record with every tensor in it changed; None stays."""
-    if part is None or isinstance(part, Tensor):
-        return None if part is None else change(part)
-    return type(part)(*(_each(inner, change) for inner in part))
+def each_tensor(change: Callable[..., Tensor], *records: Any) -> Any:
+    """A record as these are, which are alike: `change` gets each one's tensor of the same place; None stays."""
+    first = records[0]
+    if first is None or isinstance(first, Tensor):
+        return None if first is None else change(*records)
+    return type(first)(*(each_tensor(change, *parts) for parts in zip(*records, strict=True)))

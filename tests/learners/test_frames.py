@@ -12,11 +12,11 @@ from replay.queue import QueueSource
 from rl_platform.core.frames import stack_frames
 from rl_platform.core.seeding import derive_seeds
 from rl_platform.core.types import Weights
+from tests.gpu import needs_gpu
 
 HEIGHT, WIDTH = 3, 5
 ENVS, LENGTH, UNROLLS = 4, 7, 150
 COLUMNS, STACK = 3, 4  # columns of a batch do not divide an unroll's, so that batches straddle unrolls
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
 
 
 def shown(frames, is_first, stack):

@@ -13,8 +13,8 @@ from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.actor_factory import ActorFactory
 from rl_platform.runtime.ray_cluster import Placement, _tell_of_unused_gpus
 from rl_platform.runtime.run_log import log
+from tests.gpu import needs_gpu
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
 ELITE, INLINE = "classic/cartpole_elite", "--cluster.mode=inline"
 ON_GPU, HALF = "--replay.scorer.device=cuda", "--replay.scorer.gpus=0.5"
 RAY = ["--cluster.mode=ray", "--cluster.pipeline=serial"]

@@ -10,11 +10,11 @@ import torch
 from learners.exploration.rnd import CLIP
 from learners.losses.rnd import novelty, rnd_loss
 from rl_platform.core.types import Batch
+from tests.gpu import needs_gpu
 from tests.learners.exploration.small_rnd import OUTPUTS, Exploring, as_sample, reset_batch
 from tests.learners.small_learner import COLUMNS, IMAGES, STEPS, VECTORS, batch, hard_batch, plain
 
 PPO = {"estimator": "gae", "objective": "ppo", "epochs": 2, "minibatches": 2}
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
 ONE_STEP = {"epochs": 1, "minibatches": 1}
 OBJECTIVES = pytest.mark.parametrize("settings", [{}, PPO], ids=["vtrace", "ppo"])
 
