@@ -53,9 +53,10 @@ class Sample(NamedTuple):
 
 def in_columns(sample: Sample, max_rows: int) -> Iterator[Sample]:
     """The sample's columns in their order, as many at a time as have at most `max_rows` observations, at least one."""
-    count, each = len(sample.replayed), max(1, max_rows // len(sample.steps.observation))
-    for start in range(0, count, each):
-        yield _slice(sample, start, min(each, count - start))
+    each = max(1, max_rows // len(sample.steps.observation))
+    columns = torch.arange(len(sample.replayed), device=sample.replayed.device)
+    for part in columns.split(each):
+        yield sample if len(part) == len(columns) else select(sample, part)
 
 
 def with_returns(sample: Sample, returns: ReturnEstimates) -> Sample:
@@ -85,19 +86,13 @@ def _in_one_row(array: Tensor) -> Tensor:
 
 
 def select(sample: Sample, columns: Tensor) -> Sample:
-    """These columns [K] of it."""
-    return _some(sample, lambda array, axis: array.index_select(axis, columns))
-
-
-def _slice(sample: Sample, start: int, length: int) -> Sample:
-    return _some(sample, lambda array, axis: array.narrow(axis, start, length))
-
-
-def _some(sample: Sample, pick: Callable[[Tensor, int], Tensor]) -> Sample:
-    """The columns that `pick` takes of every tensor, given the axis on which they lie."""
-    steps = {name: pick(array, 0 if name in PER_COLUMN else 1) for name, array in sample.steps._asdict().items()}
-    returns, bonuses = (each_tensor(lambda array: pick(array, 1), part) for part in (sample.returns, sample.bonuses))
-    return Sample(Trajectory(**steps), pick(sample.replayed, 0), returns, bonuses)
+    """These columns [K] of it. Indexing, unlike `index_select` and `narrow`, leaves images channels-last."""
+    steps = {
+        name: array[columns] if name in PER_COLUMN else array[:, columns]
+        for name, array in sample.steps._asdict().items()
+    }
+    returns, bonuses = (each_tensor(lambda array: array[:, columns], part) for part in (sample.returns, sample.bonuses))
+    return Sample(Trajectory(**steps), sample.replayed[columns], returns, bonuses)
 
 
 def each_tensor(change: Callable[..., Tensor], *records: Any) -> Any:
