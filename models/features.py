@@ -62,9 +62,7 @@ class CurrentFeatures:
 
     def _of(self, steps: Trajectory, columns: slice, times: np.ndarray) -> np.ndarray:
         """Features of some columns [C′, K, F]."""
-        observation = self._shown(steps.observation[columns], steps.is_first[columns])[: times[-1] + 1]
-        if len(times) < len(observation):
-            observation = observation[torch.from_numpy(times)]
+        observation = self._shown(steps.observation[columns], steps.is_first[columns], times)
         shape = observation.shape[:2]
         device = self._network.device
         nothing, memory = torch.zeros(shape, dtype=torch.bool, device=device), torch.zeros(shape[1], 0, device=device)
@@ -72,9 +70,12 @@ class CurrentFeatures:
         features = self._view(embedding.flatten(0, 1)).unflatten(0, shape)
         return features.transpose(0, 1).numpy(force=True)
 
-    def _shown(self, observation: np.ndarray, is_first: np.ndarray) -> Tensor:
-        """What the model saw of columns [C′, T, …], time first."""
-        shown = self._network.tensor(observation.swapaxes(0, 1))
+    def _shown(self, observation: np.ndarray, is_first: np.ndarray, times: np.ndarray) -> Tensor:
+        """What the model saw of columns [C′, T, …] at these times, time first [K, C′, …]."""
+        until = times[-1] + 1
+        shown = self._network.tensor(observation[:, : until + self._frame_stack - 1].swapaxes(0, 1))
+        chosen = None if len(times) == until else torch.from_numpy(times).to(shown.device)
         if self._frame_stack == 1:
-            return shown
-        return stack_frames(shown, self._network.tensor(is_first.swapaxes(0, 1)), self._frame_stack)
+            return shown if chosen is None else shown[chosen]
+        starts = self._network.tensor(is_first[:, :until].swapaxes(0, 1))
+        return stack_frames(shown, starts, self._frame_stack, chosen)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def stack_frames(frames: Tensor, is_first: Tensor, stack: int) -> Tensor:
+def stack_frames(frames: Tensor, is_first: Tensor, stack: int, times: Tensor | None = None) -> Tensor:
     """Rebuild the stacks that the environment showed.
 
     A stack holds the frames of the last `stack` times, oldest first; frames from before the episode's first
@@ -14,15 +14,19 @@ def stack_frames(frames: Tensor, is_first: Tensor, stack: int) -> Tensor:
       frames: [T+S, B, H, W]; row S−1+t is the frame of time t, the S−1 rows before are the history of time 0.
       is_first: [T+1, B] bool.
       stack: S.
+      times: [K] the times whose stacks are wanted; None: all, K = T+1.
 
     Returns:
-      [T+1, B, S, H, W], in the frames' dtype and in channels-last memory format (after merging the first two axes),
+      [K, B, S, H, W], in the frames' dtype and in channels-last memory format (after merging the first two axes),
       in which convolutions want it: converting bytes to floats is then one contiguous pass.
     """
-    times = is_first.shape[0]
-    assert frames.shape[0] == times + stack - 1, (frames.shape, is_first.shape, stack)
-    stacks = torch.stack([frames[k : k + times] for k in range(stack)], dim=-1).movedim(-1, 2)
-    stacks[_earlier_episode(is_first, stack).nonzero(as_tuple=True)] = 0  # few: far cheaper than a mask over all
+    count = is_first.shape[0]
+    assert frames.shape[0] == count + stack - 1, (frames.shape, is_first.shape, stack)
+    rows = [slice(k, k + count) if times is None else times + k for k in range(stack)]
+    stacks = torch.stack([frames[row] for row in rows], dim=-1).movedim(-1, 2)
+    earlier = _earlier_episode(is_first, stack)
+    earlier = earlier if times is None else earlier[times]
+    stacks[earlier.nonzero(as_tuple=True)] = 0  # few: far cheaper than a mask over all
     return stacks
 
 

@@ -48,6 +48,8 @@ def test_equals_what_the_environment_shows(stack, reset_rate, times):
     stacks = stack_frames(frames, is_first, stack)
     assert stacks.dtype == torch.uint8
     assert torch.equal(stacks, shown(frames, is_first, stack))
+    some = torch.arange(0, times, 2)
+    assert torch.equal(stack_frames(frames, is_first, stack, some), stacks[some])
 
 
 def test_literal_with_a_reset_in_the_middle():
