@@ -17,7 +17,7 @@ from learners.ranks import Ranks
 from learners.sample import Sample, as_transitions, in_columns, with_returns
 from learners.settings import LearnerSettings
 from learners.terms import Coefficients
-from learners.totals import Totals, sum_totals
+from learners.totals import Tallies, Totals, sum_totals
 from rl_platform.core.distributions import ActionDistribution
 from rl_platform.core.flat import FlatParameters
 
@@ -115,22 +115,23 @@ class GradientStep:
         """Read off the device what decides and what is shown: the one wait for it (a draw for bonuses is another)."""
         parts = (torch.stack(totals.tallies), norm[None], self._gradients.metrics, totals.counts)
         read = torch.cat([part.double() for part in parts]).cpu().split([len(part) for part in parts])
-        tallies, (gradient_norm,), shown, counts = (part.tolist() for part in read)
-        steps, replayed, *_ = tallies
-        metrics = self._acceptance(*tallies[:4])
-        if not steps:
+        tallied, (gradient_norm,), shown, counts = (part.tolist() for part in read)
+        tallies = Tallies(*tallied)
+        metrics = self._acceptance(tallies)
+        if not tallies.steps:
             return StepOutcome(applied=False, skipped=False, metrics=metrics, counts=counts)
         named = zip(self._names, shown, strict=True)
-        metrics |= {name: value for name, value in named if replayed or not name.endswith("_replayed")}
+        metrics |= {name: value for name, value in named if _is_known(name, tallies)}
         metrics["gradient_norm"] = gradient_norm
         finite = math.isfinite(metrics["loss/total"]) and math.isfinite(gradient_norm)
         return StepOutcome(applied=finite, skipped=not finite, metrics=metrics, counts=counts)
 
-    def _acceptance(self, steps: float, replayed: float, offered: float, offered_replayed: float) -> dict[str, float]:
+    def _acceptance(self, tallies: Tallies) -> dict[str, float]:
         """The share of steps that are relevant, of all and of replayed ones."""
         if self._settings.relevance is None:
             return {}
-        shares = {"accept_rate": (steps, offered), "accept_rate_replayed": (replayed, offered_replayed)}
+        shares = {"accept_rate": (tallies.steps, tallies.offered),
+                  "accept_rate_replayed": (tallies.replayed, tallies.offered_replayed)}  # fmt: skip
         return {name: part / whole for name, (part, whole) in shares.items() if whole}
 
     def state_dict(self) -> dict[str, Any]:
@@ -144,6 +145,13 @@ class GradientStep:
           ValueError: the state of another kind of optimiser, or of another network's.
         """
         self._optimizer.load_state_dict(state)
+
+
+def _is_known(name: str, tallies: Tallies) -> bool:
+    """Whether there was a step for the metric to be a mean over."""
+    if name == "kl_to_behaviour_replayed":
+        return tallies.offered_replayed > 0
+    return tallies.replayed > 0 or not name.endswith("_replayed")
 
 
 def mean_metrics(outcomes: list[StepOutcome]) -> dict[str, float]:

@@ -109,10 +109,10 @@ def _means(estimates: Estimates, kl_behaviour: Tensor, rho_clip: float) -> dict[
 @torch.no_grad()
 def _replayed_divergence(estimates: Estimates, totals: Tallies,
                          distribution: ActionDistribution) -> tuple[dict[str, Tensor], Tensor]:  # fmt: skip
-    """Mean KL(π‖μ) in nats over this rank's replayed steps, and its part of all ranks' []."""
-    replayed = estimates.returns.valid & estimates.sample.replayed
+    """Mean KL(π‖μ) in nats over this rank's replayed steps, relevant or not, and its part of all ranks' []."""
+    replayed = estimates.sample.steps.valid & estimates.sample.replayed
     kl = distribution.kl(estimates.outputs.params, estimates.sample.steps.behaviour)
-    share = estimates.tallies.replayed / totals.replayed.clamp_min(1)
+    share = estimates.tallies.offered_replayed / totals.offered_replayed.clamp_min(1)
     return {"kl_to_behaviour_replayed": mean_valid(kl, replayed)}, share.to(kl.dtype)
 
 

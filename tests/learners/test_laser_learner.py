@@ -115,6 +115,20 @@ def test_accept_rates_are_counted():
     assert "accept_rate_replayed" not in online
 
 
+def test_how_far_replayed_steps_are_is_told_of_rejected_ones_too():
+    """KL(π‖μ) is what shows staleness: a mean over what relevance lets through would be bounded by its threshold."""
+    made = hard_batch(replayed=slice(0, 1))
+    far = made.steps.behaviour.copy()
+    far[0] = np.where(made.steps.valid[0][:, None], np.array([8.0, -8.0], np.float32), math.nan)
+    made = made._replace(steps=made.steps._replace(behaviour=far))
+    metrics = learner(relevance=Relevance(threshold=THRESHOLD)).update(made).metrics
+    assert metrics["accept_rate_replayed"] == 0
+    own = acted_by(learner(), made).steps.behaviour[0][made.steps.valid[0]]
+    log_pi, log_mu = (torch.tensor(logits).double().log_softmax(-1) for logits in (own, [[8.0, -8.0]]))
+    expected = (log_pi.exp() * (log_pi - log_mu)).sum(-1).mean().item()
+    assert metrics["kl_to_behaviour_replayed"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_mean_is_over_accepted_steps():
     relevance, made = Relevance(threshold=THRESHOLD), hard_batch(replayed=REPLAYED)
     total, mean = (learner(relevance=relevance, reduction=each).update(made).metrics for each in ("sum", "mean"))

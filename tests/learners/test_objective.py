@@ -95,6 +95,16 @@ def test_literal_values():
     assert metrics["rho_clip_share"].item() == pytest.approx(1 / 3)
 
 
+def test_divergences_of_unequal_policies():
+    """μ = (.7, .3), π = (.5, .5): KL(μ‖π) = .0822828 is shown of all, KL(π‖μ) = .0871767 of the replayed column."""
+    two = steps()._replace(**{name: torch.cat([getattr(steps(), name)] * 2, dim=1)
+                              for name in ("action", "reward", "terminated", "valid")},
+                           behaviour=torch.log(torch.tensor([0.7, 0.3])).expand(3, 2, 2))  # fmt: skip
+    metrics = on_one_rank(torch.zeros(4, 2, 2), torch.zeros(4, 2, 1), two, SETTINGS, 0.0).metrics
+    assert metrics["kl_behaviour"].item() == pytest.approx(0.0822828, abs=1e-6)
+    assert metrics["kl_to_behaviour_replayed"].item() == pytest.approx(0.0871767, abs=1e-6)
+
+
 def test_termination_stops_the_bootstrap():
     """At the last step: v = r = 1, so the error is 1 − 1.5."""
     _, _, gradient = by_hand(steps(terminated=torch.tensor([[False], [False], [True]])))
