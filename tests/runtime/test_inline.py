@@ -1,5 +1,6 @@
 """One process: environments that hang or cannot be played, and environments that show images."""
 
+import json
 import logging
 import threading
 
@@ -166,3 +167,14 @@ def test_an_encoder_that_does_not_fit_is_answered_with_the_one_that_does(tmp_pat
     with pytest.raises(InputError, match=remedy):
         run(tmp_path, env_id, f"--model.encoder.kind={kind}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_asynchronous_ppo_learns_from_weights_one_update_old_at_most(tmp_path):
+    """What is collected during an update was acted by the weights of before it, and nothing is dropped for its age."""
+    lagging = ["--learner.estimator=vtrace", "--learner.epochs=2", "--actors.max_policy_lag=1"]
+    config = load_config("classic/cartpole_ppo", [*SMALL, OVERLAPPED, *lagging, "--run.total_env_steps=3000"])
+    summary, status = train(config, tmp_path)
+    assert status == 0
+    assert 0 < summary["policy_lag_mean"] <= 1
+    row = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert row["columns_dropped"] == 0
