@@ -56,7 +56,7 @@ class RelevanceConfig(Section):
         "implied", "What π is compared with: the policy that V-trace evaluates, ∝ min(ρ̄ μ, π), or μ, which acted."
     )
     direction: Literal["pi_first", "tilde_first"] = key("pi_first", "KL(π‖·) or KL(·‖π).")
-    threshold: float = key(0.3, "States with a divergence of at least this are left out.", unit="nats", ge=0.0)
+    threshold: float = key(0.3, "States with a divergence of at least this are left out.", unit="nats", gt=0.0)
 
 
 class TargetConfig(Section):

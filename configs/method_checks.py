@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from configs.learner import LearnerConfig, RndConfig
+from configs.learner import RndConfig
 from configs.replay_checks import columns_of
+from configs.unread_checks import check_unread
 
 if TYPE_CHECKING:
     from configs.schema import Config
@@ -13,7 +14,7 @@ def check_method(config: "Config") -> None:
     """Raises ValueError for the first combination that makes no sense; its text gives the reason and the remedy."""
     _check_on_policy(config)
     _check_surrogates(config)
-    _check_unread(config)
+    check_unread(config)
     _check_replayed(config)
     _check_bonuses(config)
 
@@ -103,21 +104,6 @@ def _check_surrogates(config: "Config") -> None:
     _refuse_if(
         learner.objective != "impact" and learner.kl is not None,
         "learner.kl holds the policy near the target network of learner.objective impact; set it to null",
-    )
-
-
-def _check_unread(config: "Config") -> None:
-    """What the objective never reads: the run would look like a trial of it."""
-    learner, plain = config.learner, LearnerConfig()
-    _refuse_if(
-        learner.objective == "vtrace" and learner.clip != plain.clip,
-        f"learner.clip {learner.clip:g}: learner.objective vtrace has no ratios to clip; set it to {plain.clip:g}, "
-        "the default, or learner.objective to ppo or impact",
-    )
-    _refuse_if(
-        learner.objective != "impact" and learner.target != plain.target,
-        "learner.target is the target network of learner.objective impact; set every_updates to "
-        f"{plain.target.every_updates} and tau to {plain.target.tau:g}, the defaults, or leave it out",
     )
 
 

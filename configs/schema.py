@@ -51,8 +51,9 @@ class RunConfig(Section):
         unit="s", gt=0.0,
     )  # fmt: skip
     torch_threads: int = key(
-        1, "PyTorch threads of each rollout actor and of the learner.", unit="threads", ge=1, le=256
-    )
+        1, "PyTorch threads of each rollout actor, of the learner and of what scores replay.", unit="threads",
+        ge=1, le=256,
+    )  # fmt: skip
     eval: EvalConfig | None = key(EvalConfig(), "Evaluations while the run goes on; null: none.")
 
 

@@ -41,7 +41,18 @@ BAD_SETTINGS = {
     "learner: {reuse: {batches: 2}}": ["learner.reuse needs", "uses and batches to 1"],
     "learner: {objective: impact, minibatches: 33}": ["learner.minibatches 33 leaves some empty", "has 32; lower it"],
     "learner: {objective: ppo, minibatches: 641}": ["learner.minibatches 641", "transitions, of which a batch has 640"],
-    "replay: {score_stride: 21}": ["replay.score_stride 21", "set it to actors.unroll_length (20) or less"],
+    "replay: {score_stride: 21, sources: [{kind: queue, share: 0.5}, {kind: elite}]}": [
+        "replay.score_stride 21",
+        "set it to actors.unroll_length (20) or less",
+    ],
+    "replay: {sources: [{kind: queue, share: 0.5}, {kind: attentive, distance: kl, norm: 1}]}": [
+        "replay.sources.1.norm 1",
+        "set it to 2, the default",
+    ],
+    "learner: {relevance: {threshold: 0}}": ["learner.relevance.threshold: must be a number, above 0 (nats), not 0"],
+    "learner: {objective: ppo, pg_rho_clip: 2}": ["learner.pg_rho_clip 2", "set it to 1, the default"],
+    "{learner: {estimator: gae, objective: ppo, c_clip: 0.5}, actors: {max_policy_lag: 0}}": ["learner.c_clip 0.5"],
+    "{learner: {estimator: gae, objective: ppo, rho_clip: 2}, actors: {max_policy_lag: 0}}": ["learner.rho_clip 2"],
     "{learner: {estimator: gae, objective: ppo, relevance: {}}, actors: {max_policy_lag: 0}}": ["learner.relevance"],
     "{actors: {max_policy_lag: 0, count: 2}, cluster: {num_learners: 2, feeder: actor}}": ["actors.max_policy_lag 0"],
     "{learner: {max_columns: 512}, replay: {sources: [{kind: queue, share: 0.5}, {kind: uniform, capacity: 200}]}}": [

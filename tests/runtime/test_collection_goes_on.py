@@ -16,11 +16,16 @@ SHARES = ((1.0,), (0.5, 0.5), (0.75, 0.25), (0.625, 0.375), (0.25, 0.75), (0.5, 
 def smallest_accepted(rng: random.Random) -> Config:
     """Random sizes and shares, with the smallest queue and then the least policy lag that are not refused."""
     batch, width = 8 * rng.randint(1, 5), rng.randint(1, 40)
+    most = rng.choice(["null", rng.randint(2 * batch, 4 * batch)])  # twice a batch: room for a step, however large
     queue, *others = rng.choice(SHARES)
     replayed = [
         {"kind": "uniform", "share": share, "capacity": 400, "min_fill": rng.randint(40, 400)} for share in others
     ]
-    fixed = [f"--learner.batch_columns={batch}", f"--actors.envs_per_actor={width}"]
+    fixed = [
+        f"--learner.batch_columns={batch}",
+        f"--learner.max_columns={most}",
+        f"--actors.envs_per_actor={width}",
+    ]
 
     def sources(capacity: int) -> str:
         return str([{"kind": "queue", "share": queue, "capacity": capacity}, *replayed]).replace("'", '"')
