@@ -41,8 +41,10 @@ def read_bookkeeping(ranks: Ranks, counts: Sequence[float]) -> Bookkeeping:
 
 def column_histograms(batch: Batch, version: int) -> dict[str, np.ndarray]:
     """Versions between the weights that acted and `version`, of online and replayed columns, and the uses of these."""
-    ages, replayed = version - batch.weight_version, ~batch.online
-    return {"policy_lag": ages[batch.online], "replay_age": ages[replayed], "reuse": batch.uses[replayed]}
+    lags, replayed = version - batch.weight_version, ~batch.online
+    # After `--resume` the contents of replay may be some updates newer than the learner's state.
+    ages = np.maximum(lags[replayed], 0)
+    return {"policy_lag": lags[batch.online], "replay_age": ages, "reuse": batch.uses[replayed]}
 
 
 _NUM_COUNTS = 6

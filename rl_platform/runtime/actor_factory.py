@@ -37,10 +37,14 @@ class ActorFactory:
         """An empty replay actor."""
         config = self._config
         options = ReplayActor.options(
-            num_cpus=config.cluster.replay_cpus, num_gpus=config.replay.scorer.gpus, **self._place.beside_learner(rank)
+            num_cpus=config.cluster.replay_cpus,
+            num_gpus=config.replay.scorer.gpus,
+            **with_jemalloc() if compares_features(config.replay) else {},  # without a scorer it does not infer
+            **self._place.beside_learner(rank),
         )
         make_shard = partial(build.make_shard, config, self._spec, rank)
-        return options.remote(make_shard, build.make_contents(config, self._directory, rank))
+        contents = build.make_contents(config, self._directory, rank)
+        return options.remote(make_shard, contents, torch_threads=config.run.torch_threads)
 
     def feeder(self, rank: int) -> FeederClient:
         """A feeder without orders."""

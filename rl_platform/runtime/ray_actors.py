@@ -64,7 +64,9 @@ class RolloutActor:
 class ReplayActor:
     """Hosts a ReplayShard, and what saves and loads its sources: `contents` writes while `exchange` goes on."""
 
-    def __init__(self, make_shard: Callable[[], ReplayShard], contents: ReplayContents | None = None):
+    def __init__(self, make_shard: Callable[[], ReplayShard], contents: ReplayContents | None = None, *,
+                 torch_threads: int = 1):  # fmt: skip
+        self._torch_threads = torch_threads
         self._shard = make_shard()
         self._contents = contents or ReplayContents(None)
         self._exchanging = threading.Lock()
@@ -79,6 +81,7 @@ class ReplayActor:
 
         `weights` are the newest known, if candidates are to be compared under them.
         """
+        torch.set_num_threads(self._torch_threads)  # as in `RolloutActor.collect`; batches are scored in this thread
         with self._exchanging:
             for unroll in unrolls:
                 self._shard.insert(unroll)

@@ -113,7 +113,7 @@ def _bundles(config: Config) -> list[dict[str, float]]:
 
 
 def with_jemalloc() -> dict[str, Any]:
-    """Options of an actor that plays and infers by turns, whose memory glibc's allocator lets grow without end.
+    """Options of an actor that infers between other work, whose memory glibc's allocator lets grow without end.
 
     glibc 2.36 finds no use for aligned blocks that were freed: in half an hour of Pong an actor's heap came to 2.2 GB
     of addresses, and its memory grew by 120 MB an hour even when freed pages were given back. With jemalloc it stays

@@ -1,6 +1,8 @@
-"""Whether what the replay sources are to keep fits into the memory of this machine."""
+"""Whether what the replay sources are to keep fits into the memory of this machine, or container."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -30,9 +32,21 @@ def column_bytes(config: Config, spec: EnvSpec, memory_size: int) -> int:
     return sum(array.nbytes for array in column.trajectory)
 
 
-def physical_memory() -> int:
-    """Bytes of this machine's memory."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def physical_memory(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of physical memory that can be had here: this machine's, or as many as its container is limited to.
+
+    Args:
+      cgroups: where Linux shows the limits of this container.
+    """
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([machine, *_container_limits(cgroups)])
+
+
+def _container_limits(cgroups: Path) -> Iterator[int]:
+    """None outside Linux, and where nothing is limited; v1 then names a number above every machine's."""
+    for file in (cgroups / "memory.max", cgroups / "memory/memory.limit_in_bytes"):  # of cgroup v2, of v1
+        if file.exists() and (limit := file.read_text().strip()) != "max":
+            yield int(limit)
 
 
 def check_replay_fits(config: Config, per_column_bytes: int, memory_bytes: int) -> None:
@@ -42,7 +56,7 @@ def check_replay_fits(config: Config, per_column_bytes: int, memory_bytes: int) 
 
     Args:
       per_column_bytes: what a stored column takes.
-      memory_bytes: what this machine has; all its replay actors share it.
+      memory_bytes: what this machine or container has; all its replay actors share it.
     """
     if config.cluster.mode == "ray" and (config.cluster.address or os.environ.get("RAY_ADDRESS")):
         return
@@ -53,6 +67,6 @@ def check_replay_fits(config: Config, per_column_bytes: int, memory_bytes: int) 
     fitting = int(_REPLAY_PART * memory_bytes / actors / per_column_bytes)
     raise InputError(
         f"the capacities of replay.sources add up to {columns} columns of {per_column_bytes} bytes, "
-        f"{needed_bytes / 1e9:,.1f} GB in each replay actor ({actors} here), and this machine has "
-        f"{memory_bytes / 1e9:,.1f} GB; lower them to {fitting} columns in all"
+        f"{needed_bytes / 1e9:,.1f} GB in each replay actor ({actors} here), and this machine or "
+        f"container has {memory_bytes / 1e9:,.1f} GB; lower them to {fitting} columns in all"
     )

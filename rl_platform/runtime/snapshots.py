@@ -1,7 +1,7 @@
 """The newest known states of the learner and of the replay sources, from which they are begun anew when they fail."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from rl_platform.runtime.run_log import log
 
 _CONTENTS_S = 60.0
 """How long a checkpoint may wait for the state of the replay sources, whose columns must be written first."""
+_ANSWER_S = 10.0
+"""How long a replay actor that is writing columns may take to answer whether it still lives."""
 
 
 class Snapshots:
@@ -68,9 +70,8 @@ class _Checkpoint:
     """One that is being put together."""
 
     deliver: Callable[[State], None]
-    asked: dict[int, ray.ObjectRef]
-    """By rank: whose replay state has not come."""
-    replay: dict[int, State]
+    ranks: Set[int]
+    """Whose replay state belongs to it."""
     give_up: float
     learner: State | None = None
 
@@ -83,7 +84,8 @@ class ReplaySnapshots:
     """Asks for the state of the replay sources for each checkpoint, and keeps the newest of each rank by value.
 
     Learner and replay actors go on meanwhile, and do not wait for each other: the learner's state is of a moment
-    between two updates, that of a rank's sources of a moment between two exchanges.
+    between two updates, that of a rank's sources of a moment between two exchanges. Of a rank that fails, or is late,
+    a checkpoint has the newest state that is known; what comes late is known to the next one.
 
     Args:
       restored: the state of each rank before the first; None: fresh.
@@ -91,6 +93,7 @@ class ReplaySnapshots:
 
     def __init__(self, restored: Mapping[int, State | None]):
         self.newest = dict(restored)
+        self._asked: dict[int, ray.ObjectRef] = {}
         self._checkpoint: _Checkpoint | None = None
 
     def ask(self, shards: Mapping[int, Any], needed: Set[str],
@@ -102,49 +105,60 @@ class ReplaySnapshots:
         if self._checkpoint is not None:
             log.warning("a checkpoint still waits for replay contents: the one now due is left out")
             return None
-        self._checkpoint = _Checkpoint(deliver, self._asked(shards, needed), {}, time.monotonic() + _CONTENTS_S)
+        self._ask({rank: shard for rank, shard in shards.items() if rank not in self._asked}, needed)
+        self._checkpoint = _Checkpoint(deliver, shards.keys(), time.monotonic() + _CONTENTS_S)
         return self._checkpoint.take
 
     def tick(self) -> None:
-        """Deliver the checkpoint if all has come, or without what has not come in time."""
+        """Keep what has come; deliver the checkpoint if that is all, or if the rest has not come in time."""
+        self._receive()
         checkpoint = self._checkpoint
-        if checkpoint is None:
+        if checkpoint is None or checkpoint.learner is None:
             return
-        self._receive(checkpoint.asked, checkpoint.replay)
-        late = time.monotonic() >= checkpoint.give_up
-        if checkpoint.learner is None or (checkpoint.asked and not late):
+        if self._asked and time.monotonic() < checkpoint.give_up:
             return
         self._checkpoint = None
-        _tell_of_late(checkpoint.asked)
-        checkpoint.deliver(checkpoint.learner | section(checkpoint.replay))
+        for rank in self._asked:
+            self._tell(rank, f"no contents within {_CONTENTS_S:.0f} s")
+        checkpoint.deliver(checkpoint.learner | self._section(checkpoint.ranks))
 
     def now(self, shards: Mapping[int, Any], needed: Set[str]) -> State:
-        """The section of a last checkpoint, waited for."""
-        if not shards:
-            return {}
-        asked, states = self._asked(shards, needed), {}
-        ray.wait(list(asked.values()), num_returns=len(asked), timeout=_CONTENTS_S)
-        self._receive(asked, states)
-        _tell_of_late(asked)
-        return section(states)
+        """The section of a last checkpoint, waited for while those that owe a part of it live: there is no next one."""
+        self._ask(shards, needed)
+        while self._asked:
+            ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=_CONTENTS_S)
+            self._receive()
+            self._give_up_silent({rank: shards[rank] for rank in self._asked})
+        return self._section(shards.keys())
 
-    def _asked(self, shards: Mapping[int, Any], needed: Set[str]) -> dict[int, ray.ObjectRef]:
+    def _ask(self, shards: Mapping[int, Any], needed: Set[str]) -> None:
         """The newest states must remain restorable, even if no checkpoint has them."""
         needed = needed | segment_files(section(self.newest))
-        return {rank: shard.contents.remote(needed) for rank, shard in shards.items()}
+        self._asked |= {rank: shard.contents.remote(needed) for rank, shard in shards.items()}
 
-    def _receive(self, asked: dict[int, ray.ObjectRef], states: dict[int, State]) -> None:
-        """Move what has come from `asked` to `states`."""
-        for rank, ref in list(asked.items()):
+    def _receive(self) -> None:
+        """Keep what has come."""
+        for rank, ref in list(self._asked.items()):
             if not ray.wait([ref], timeout=0)[0]:
                 continue
-            del asked[rank]
+            del self._asked[rank]
             try:
-                states[rank] = self.newest[rank] = ray.get(ref)
+                self.newest[rank] = ray.get(ref)
             except RayError as error:
-                log.warning("replay actor %d: a checkpoint is without its contents: %s", rank, reason(error))
+                self._tell(rank, reason(error))
 
+    def _give_up_silent(self, writing: Mapping[int, Any]) -> None:
+        """Wait no more for actors that stand still. One that died answers too: with an error, as its contents do."""
+        for rank, shard in writing.items():
+            if ray.wait([shard.status.remote()], timeout=_ANSWER_S)[0]:
+                log.info("replay actor %d: its contents are still being written", rank)
+            else:
+                del self._asked[rank]
+                self._tell(rank, f"no contents, and no answer within {_ANSWER_S:.0f} s")
 
-def _tell_of_late(ranks: Iterable[int]) -> None:
-    for rank in ranks:
-        log.warning("replay actor %d: no contents within %.0f s; a checkpoint is without them", rank, _CONTENTS_S)
+    def _section(self, ranks: Set[int]) -> State:
+        return section({rank: self.newest[rank] for rank in ranks})
+
+    def _tell(self, rank: int, why: str) -> None:
+        instead = "has those known before" if self.newest[rank] else "is without its contents"
+        log.warning("replay actor %d: %s; a checkpoint %s", rank, why, instead)

@@ -236,7 +236,7 @@ class Supervisor:
         self._snapshots.ask(deliver)
 
     def ask_for_checkpoint(self, deliver: Callable[[State], None]) -> None:
-        """Have the next snapshot delivered with the state of the replay sources, but not much later without it."""
+        """Have the next snapshot delivered with that of the replay sources, or soon with the newest known."""
         take_learner = self._replay.ask(self._replaying(), self._run.segments_needed(), deliver)
         if take_learner is not None:
             self.ask_for_state(take_learner)

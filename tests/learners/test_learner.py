@@ -289,6 +289,14 @@ def test_ages_are_told_apart_by_where_columns_come_from():
     assert only_replayed["online_share"] == 0
 
 
+def test_replayed_columns_that_are_newer_than_the_weights_have_no_age():
+    """As after `--resume`, where replay contents may be some updates newer than the learner's state."""
+    newer = batch()._replace(weight_version=np.array([0, 3, 0, 0, 0, 0]), online=np.arange(COLUMNS) != 1)
+    info = learner().update(newer)
+    assert info.histograms["replay_age"].tolist() == [0]
+    assert (info.metrics["replay_age_mean"], info.metrics["replay_age_max"]) == (0, 0)
+
+
 def test_reward_scale_multiplies_what_the_transform_leaves():
     halved = batch(reward=np.full((COLUMNS, STEPS), 0.5, np.float32))
     scaled = learner(reward_scale=0.5).update(batch(reward=np.full((COLUMNS, STEPS), 7.0, np.float32)))

@@ -1,5 +1,7 @@
 """Which devices a run uses: what is refused, what Ray sets aside, and that the scorer sees what the actors saw."""
 
+import os
+
 import numpy as np
 import pytest
 import ray
@@ -80,6 +82,21 @@ def test_ray_gives_the_replay_actor_its_part_of_a_gpu(ray_with_two_gpus, tmp_pat
     assert given == [of_learner, of_scorer]
 
 
+@pytest.mark.parametrize(("name", "infers"), [(ELITE, True), ("classic/cartpole_uniform", False)])
+def test_a_replay_actor_that_scores_has_the_allocator_and_the_threads_of_others_that_infer(
+    ray_with_two_gpus, tmp_path, name, infers
+):
+    config = load_config(name, [*RAY, "--cluster.actor_cpus=0", "--run.torch_threads=3"])
+    place = Placement(config)
+    try:
+        shard = ActorFactory(config, build_envs.env_spec(config), place, tmp_path).shard(0)
+        ray.get(shard.exchange.remote(None, None), timeout=60)
+        preloaded, threads = ray.get(shard.__ray_call__.remote(preloaded_and_threads), timeout=60)
+    finally:
+        place.release()
+    assert ("jemalloc" in preloaded, threads) == (infers, 3)
+
+
 @pytest.mark.parametrize(("overrides", "told"), [
     ([], True), (["--cluster.gpus_per_learner=1"], False), (["--learner.device=cpu"], False),
 ])  # fmt: skip
@@ -107,6 +124,11 @@ def gpus_given(_) -> float:
     """What Ray says that this actor has, in whichever bundle."""
     resources = ray.get_runtime_context().get_assigned_resources()
     return max(amount for kind, amount in resources.items() if kind.startswith("GPU"))
+
+
+def preloaded_and_threads(_) -> tuple[str, int]:
+    """Libraries before all others in this process, and PyTorch's threads where batches are assembled."""
+    return os.environ.get("LD_PRELOAD", ""), torch.get_num_threads()
 
 
 @needs_gpu

@@ -7,7 +7,7 @@ from configs.loader import load_config
 from replay.ring import ColumnRing
 from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.errors import InputError
-from rl_platform.runtime.replay_memory import check_replay_fits, column_bytes
+from rl_platform.runtime.replay_memory import check_replay_fits, column_bytes, physical_memory
 from tests.refusals import assert_refused
 
 CARTPOLE = "classic/cartpole_elite"
@@ -49,3 +49,15 @@ def test_a_run_that_can_never_fit_is_refused_before_it_has_a_folder(tmp_path, ca
     too_many = ["--actors.unroll_length=1000", "--replay.sources.1.capacity=10_000_000"]  # 3 TB
     assert_refused(capsys, ["train", CARTPOLE, *too_many, "--run.dir", str(tmp_path / "run")], ["lower them to"])
     assert not (tmp_path / "run").exists()
+
+
+def test_the_memory_of_a_limited_container_is_its_limit(tmp_path):
+    machine = physical_memory(tmp_path / "no cgroups")
+    for file in ("memory.max", "memory/memory.limit_in_bytes"):  # of cgroup v2, of v1
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(f"{machine // 2}\n")
+        assert physical_memory(tmp_path) == machine // 2
+        (tmp_path / file).write_text(f"{machine * 2}\n")
+        assert physical_memory(tmp_path) == machine
+    (tmp_path / "memory.max").write_text("max\n")
+    assert physical_memory(tmp_path) == machine
