@@ -130,9 +130,9 @@ class LearnerConfig(Section):
         False, "Whether advantages are brought to mean 0 and standard deviation 1 over all learners' transitions."
     )
     reward_transform: Literal["clamp", "sign", "none"] = key(
-        "clamp", "What the learner sees of a reward: clamped to ±1, its sign, or the reward itself."
+        "clamp", "What the learner sees of a reward, scaled: clamped to ±1, its sign, or the reward itself."
     )
-    reward_scale: float = key(1.0, "What a reward, transformed, is multiplied with.", gt=0.0)
+    reward_scale: float = key(1.0, "What a reward is multiplied with, before reward_transform.", gt=0.0)
     estimator: Literal["vtrace", "gae"] = key(
         "vtrace", "What estimates value targets and advantages: V-trace, or GAE, which is for on-policy batches."
     )

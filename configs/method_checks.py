@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from configs.learner import RndConfig
-from configs.replay_checks import columns_of
 from configs.unread_checks import check_unread
 
 if TYPE_CHECKING:
@@ -41,16 +40,23 @@ def _check_bonuses(config: "Config") -> None:
         "learner.rnd.tau and every_epochs are for a copy of the encoder; set learner.rnd.embedding_source to polyak, "
         "or leave them out",
     )
-    steps = rnd.init_updates * columns_of(config, config.replay.sources[0].share) * config.actors.unroll_length
+    steps = rnd.init_updates * _most_env_steps(config)
     _refuse_if(
         steps >= config.run.total_env_steps,
-        f"learner.rnd.init_updates {rnd.init_updates}: in these {steps} env steps nothing is learned, and the run ends "
-        f"at {config.run.total_env_steps}; raise run.total_env_steps or lower learner.rnd.init_updates",
+        f"learner.rnd.init_updates {rnd.init_updates}: these may be {steps} env steps, in which nothing is learned, "
+        f"and the run ends at {config.run.total_env_steps}; raise run.total_env_steps or lower init_updates",
     )
     _refuse_if(
         rnd.extrinsic_weight == rnd.intrinsic_weight == 0,
         "learner.rnd.extrinsic_weight and intrinsic_weight are both 0: nothing is learned; raise one of them",
     )
+
+
+def _most_env_steps(config: "Config") -> int:
+    """That one update may take: the queue's part of the largest batch, on all learner ranks."""
+    batch = config.learner.max_columns or config.learner.batch_columns
+    columns = round(config.replay.sources[0].share * batch)
+    return columns * config.actors.unroll_length * config.cluster.num_learners
 
 
 def _check_on_policy(config: "Config") -> None:

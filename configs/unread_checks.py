@@ -5,6 +5,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from configs.learner import LearnerConfig
+from configs.model import NatureCnn
 from configs.replay import AttentiveSource, EliteSource, ReplayConfig
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 def check_unread(config: "Config") -> None:
     """Raises ValueError for the first setting that differs from its default and is never read."""
     learner = config.learner
-    of_learner = chain(_of_surrogates(learner), _of_target(learner), _of_estimator(learner))
-    for why in chain(of_learner, _of_distances(config.replay)):
+    of_learner = chain(_of_surrogates(learner), _of_target(learner), _of_estimator(learner), _of_rewards(learner))
+    for why in chain(of_learner, _of_bonuses(config), _of_distances(config.replay)):
         raise ValueError(why)
 
 
@@ -51,6 +52,32 @@ def _of_estimator(learner: LearnerConfig) -> Iterator[str]:
                 f"learner.{name} {value:g}: learner.estimator gae has no importance weights; set it to {default:g}, "
                 "the default, or learner.estimator to vtrace"
             )
+
+
+def _of_rewards(learner: LearnerConfig) -> Iterator[str]:
+    default = LearnerConfig().reward_scale
+    if learner.reward_transform == "sign" and learner.reward_scale != default:
+        yield (
+            f"learner.reward_scale {learner.reward_scale:g} changes no reward's sign; set it to {default:g}, the "
+            "default, or learner.reward_transform to clamp or none"
+        )
+
+
+def _of_bonuses(config: "Config") -> Iterator[str]:
+    """Without bonuses, their settings may stay: an overlay may have switched them off."""
+    rnd, encoder = config.learner.rnd, config.model.encoder
+    if rnd is None:
+        return
+    if rnd.on_replayed and len(config.replay.sources) == 1:
+        yield (
+            "learner.rnd.on_replayed is for replayed columns, and there are none; set it to false, or add a source to "
+            "replay.sources, with learner.objective vtrace"
+        )
+    if rnd.input == "observation" and isinstance(encoder, NatureCnn) and encoder.last_layer == "conv":
+        yield (
+            "model.encoder.last_layer conv is what bonuses on embeddings read, and these are on observations; set it "
+            "to linear, the default, or learner.rnd.input to embedding"
+        )
 
 
 def _of_distances(replay: ReplayConfig) -> Iterator[str]:

@@ -136,7 +136,7 @@ def estimate_returns(outputs: NetworkOutputs, sample: Sample, *, distribution: A
     extrinsic = _corrected(
         outputs.target_log_ratios,
         settings,
-        rewards=settings.reward_scale * transform_reward(steps.reward, settings.reward_transform),
+        rewards=transform_reward(settings.reward_scale * steps.reward, settings.reward_transform),
         values=outputs.values.detach(),
         discounts=settings.discount * (~steps.terminated).to(outputs.values.dtype),
         valid=valid,

@@ -55,7 +55,7 @@ class LearnerSettings:
     reduction: Reduction = "sum"
     reward_transform: RewardTransform = "clamp"
     reward_scale: float = 1.0
-    """Multiplies what the transform leaves of a reward."""
+    """Multiplies a reward before it is transformed."""
     normalize_advantages: bool = False
     value_weight: float = 0.5
     intrinsic_value_weight: float = 0.5

@@ -15,6 +15,9 @@ _FIXED = (
 )  # fmt: skip
 """What the weights, the optimiser's state and the units of the metrics belong to, with all keys below."""
 
+_TASK = {"minigrid": ("env.max_episode_steps", "env.level_seed")}
+"""By backend, what its rewards are relative to and what is played in every episode."""
+
 
 def changes(saved: Config, config: Config) -> list[str]:
     """One line for each key that changed. InputError for the first that a run must keep."""
@@ -25,11 +28,19 @@ def changes(saved: Config, config: Config) -> list[str]:
         was, now = shown(old.get(key)), shown(new.get(key))
         if was == now or key == "run.dir":  # the same folder may be spelled in many ways
             continue
-        if _is_fixed(key) or _needs_more(key, old.get(key), new.get(key)):
-            raise InputError(f"{key} is {now}, but the run was trained with {was}: its checkpoints do not fit; "
+        if why := _reason_to_keep(key, old.get(key), new.get(key), config):
+            raise InputError(f"{key} is {now}, but the run was trained with {was}: {why}; "
                              f"set {key} to {was}, or start a run of its own with another --run.dir")  # fmt: skip
         lines.append(f"{key} is now {now}; it was {was}")
     return lines
+
+
+def _reason_to_keep(key: str, was: Any, now: Any, config: Config) -> str | None:
+    if _is_fixed(key) or _needs_more(key, was, now):
+        return "its checkpoints do not fit"
+    if key in _TASK.get(config.env.backend, ()):
+        return "its curves would be of two tasks"
+    return None
 
 
 def _is_fixed(key: str) -> bool:

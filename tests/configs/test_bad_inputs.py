@@ -63,9 +63,12 @@ BAD_SETTINGS = {
     "learner: {rnd: {input: embedding, tau: 0.5}}": ["learner.rnd.tau", "set learner.rnd.embedding_source to polyak"],
     "learner: {rnd: {extrinsic_weight: 0, intrinsic_weight: 0}}": ["are both 0", "raise one of them"],
     "{learner: {rnd: {init_updates: 9}}, run: {total_env_steps: 5760}}": [
-        "learner.rnd.init_updates 9: in these 5760 env steps nothing is learned",
+        "learner.rnd.init_updates 9: these may be 5760 env steps, in which nothing is learned",
         "raise run.total_env_steps",
     ],
+    "{learner: {rnd: {init_updates: 5}, max_columns: 64}, run: {total_env_steps: 6400}}": ["may be 6400 env steps"],
+    "{learner: {rnd: {init_updates: 5}}, run: {total_env_steps: 6400}, actors: {count: 2}, "
+    "cluster: {num_learners: 2, feeder: actor}}": ["may be 6400 env steps"],
     "learner: {rnd: {init_updates: 0}}": ["learner.rnd.init_updates", "at least 1"],
     "learner: {kl: {}}": ["learner.kl", "objective impact", "set it to null"],
     "learner: {clip: 1}": ["learner.clip: must be a number, above 0, below 1, not 1"],

@@ -86,6 +86,22 @@ REFUSED = {
         ["learner.pg_rho_clip 2", "set it to 1, the default\n"],
         [["--learner.pg_rho_clip=1"]],
     ),
+    "the scale of a sign": (
+        ["atari/pong_ppo", "--learner.reward_transform=sign", "--learner.reward_scale=0.5"],
+        ["learner.reward_scale 0.5", "set it to 1, the default, or learner.reward_transform to clamp or none\n"],
+        [["--learner.reward_scale=1"], ["--learner.reward_transform=clamp"], ["--learner.reward_transform=none"]],
+    ),
+    "a predictor that learns from replayed columns where there are none": (
+        ["atari/pong_impala", "--learner.rnd={on_replayed: true}"],
+        ["learner.rnd.on_replayed", "set it to false, or add a source to replay.sources"],
+        [["--learner.rnd.on_replayed=false"],
+         ["--replay.sources=[{kind: queue, share: 0.5}, {kind: uniform, share: 0.5}]"]],
+    ),
+    "maps for bonuses that are on frames": (
+        ["montezuma/rnd", "--model.encoder.last_layer=conv"],
+        ["model.encoder.last_layer conv", "set it to linear, the default, or learner.rnd.input to embedding\n"],
+        [["--model.encoder.last_layer=linear"], ["--learner.rnd.input=embedding"]],
+    ),
 }  # fmt: skip
 
 

@@ -120,13 +120,20 @@ def test_modified_rnd_differs_in_its_encoder_alone(name, encoder):
 def test_pairs_on_minigrid_differ_in_bonuses_alone(name):
     with_bonuses, without = load_config(name), load_config(name.replace("_rnd", "_ppo"))
     assert with_bonuses.learner.rnd is not None and without.learner.rnd is None
-    kept = with_bonuses.learner.model_copy(update={"rnd": None, "terms": without.learner.terms})
-    assert with_bonuses.model_copy(update={"learner": kept}) == without
+    settings, plain = with_bonuses.model_dump(), without.learner.terms
+    settings["learner"]["rnd"] = None
+    settings["learner"]["terms"] |= {"intrinsic_value": plain.intrinsic_value, "rnd": plain.rnd}
+    assert Config.model_validate(settings) == without
 
 
-def test_mario_has_rewards_in_fifteenths_as_they_are():
+@pytest.mark.parametrize("name", ["montezuma/ppo_rnd", "mario/rnd", "classic/cartpole_pixels_rnd"])
+def test_runs_of_rnd_repr_measure_their_inputs_in_50_updates(name):
+    assert load_config(name).learner.rnd.init_updates == 50
+
+
+def test_mario_has_rewards_in_fifteenths_within_1():
     config = load_config("mario/rnd")
-    assert (config.learner.reward_transform, round(15 * config.learner.reward_scale, 6)) == ("none", 1.0)
+    assert (config.learner.reward_transform, round(15 * config.learner.reward_scale, 6)) == ("clamp", 1.0)
     assert config.learner.rnd.extrinsic_weight == 5
     assert config.env.max_episode_frames == 18_000 * config.env.frame_skip
 

@@ -297,10 +297,11 @@ def test_replayed_columns_that_are_newer_than_the_weights_have_no_age():
     assert (info.metrics["replay_age_mean"], info.metrics["replay_age_max"]) == (0, 0)
 
 
-def test_reward_scale_multiplies_what_the_transform_leaves():
-    halved = batch(reward=np.full((COLUMNS, STEPS), 0.5, np.float32))
-    scaled = learner(reward_scale=0.5).update(batch(reward=np.full((COLUMNS, STEPS), 7.0, np.float32)))
-    assert scaled.metrics == learner().update(halved).metrics
+@pytest.mark.parametrize(("reward", "learned"), [(4.0, 0.5), (-80.0, -1.0)])
+def test_rewards_are_scaled_before_they_are_clamped(reward: float, learned: float):
+    """An eighth of 4 is within ±1, of −80 it is not."""
+    scaled, plain = (batch(reward=np.full((COLUMNS, STEPS), each, np.float32)) for each in (reward, learned))
+    assert learner(reward_scale=0.125).update(scaled).metrics == learner().update(plain).metrics
 
 
 def test_minibatches_of_columns_are_steps_of_their_own():

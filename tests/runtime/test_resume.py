@@ -126,6 +126,20 @@ def test_changes_of_other_keys_are_told_and_the_folders_name_is_none():
     assert changes(saved, saved) == []
 
 
+@pytest.mark.parametrize("override", ["--env.max_episode_steps=100", "--env.level_seed=3"])
+def test_one_curve_never_joins_two_tasks_of_minigrid(override):
+    """Rewards are relative to the limit there, and a level is a task."""
+    saved, config = (load_config("minigrid/multiroom_n6_fixed_ppo", overrides) for overrides in ([], [override]))
+    key, value = override.removeprefix("--").split("=")
+    with pytest.raises(InputError, match=rf"^{key} is {value}, but .* two tasks; .* --run\.dir$"):
+        changes(saved, config)
+
+
+def test_the_limit_of_an_environment_whose_rewards_know_none_may_change():
+    saved, config = (load_config("classic/cartpole_impala", each) for each in ([], ["--env.max_episode_steps=100"]))
+    assert changes(saved, config) == ["env.max_episode_steps is now 100; it was null"]
+
+
 def test_no_launch_repeats_the_incarnations_of_another_even_after_crashes(tmp_path):
     run(tmp_path, *INLINE, "--run.total_env_steps=800")
     config = load_config("classic/cartpole_impala")
