@@ -7,8 +7,8 @@ One configuration after another is trained under fragments/small with `cluster.m
 measures it under the same fragment in one more process. Prints a table: learning updates, env steps
 per second in steady state, the mean raw bonus of the first and of the last row of metrics, and each loss term with its
 value, the gradient of the term alone and what that gradient's rounding is; FILE gets the same as JSON. Exit status 1
-unless every run ends by itself after `MIN_UPDATES` learning updates or more, with finite bonuses where it has any, and
-every term passes as in `method_table`.
+unless every run ends by itself, within `LIMIT_S`, after `MIN_UPDATES` learning updates or more, with a rate and with
+finite bonuses where it has any, and every term passes as in `method_table`.
 """
 
 import argparse
@@ -34,6 +34,8 @@ from rl_platform.runtime.bench.apart import run_apart
 SMALL = "fragments/small"
 UPDATES = 16
 MIN_UPDATES = 10
+LIMIT_S = 1800.0
+"""Many times what a run takes on two busy cores: one that is still there hangs."""
 OVER_RAY = ("--cluster.mode=ray", "--cluster.pipeline=serial", "--run.eval=null", "--logging.every_s=0.2",
             "--logging.progress=off", "--logging.tensorboard=false")  # fmt: skip
 FOLDERS = ("montezuma", "minigrid", "mario")
@@ -51,7 +53,8 @@ class Trained(NamedTuple):
     @property
     def passed(self) -> bool:
         """Whether it learned often enough, from numbers."""
-        return self.updates >= MIN_UPDATES and all(map(math.isfinite, self.bonuses or ()))
+        numbers = (self.env_steps_per_s, *(self.bonuses or ()))
+        return self.updates >= MIN_UPDATES and self.env_steps_per_s > 0 and all(map(math.isfinite, numbers))
 
 
 class Outcome(NamedTuple):
@@ -92,13 +95,17 @@ def env_steps(name: str) -> int:
     return (first_updates(name) + UPDATES) * config.learner.batch_columns * config.actors.unroll_length
 
 
-def train(name: str) -> Trained | None:
-    """Train it over a Ray of its own; None if that failed, which the command itself has said."""
+def train(name: str, *, limit_s: float = LIMIT_S) -> Trained | None:
+    """Train it over a Ray of its own; None if that failed or did not end in time, which has then been said."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "rl_platform.cli", "train", name, "--extends", SMALL,
                    f"--run.total_env_steps={env_steps(name)}", f"--run.dir={folder}/run", *OVER_RAY]  # fmt: skip
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        ended = subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
+        try:  # Ray's own processes end with the one that is killed for being late
+            ended = subprocess.run(command, env=environment, stdout=sys.stderr, check=False, timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            print(f"{name}: killed, because it had not ended after {limit_s:g} s", file=sys.stderr)
+            return None
         return None if ended.returncode else of_run(Path(folder) / "run", first_updates(name))
 
 

@@ -3,84 +3,110 @@
     python -m benchmarks.montezuma_walk --output walk.npz
     python -m benchmarks.montezuma_novelty RUN walk.npz [--out FILE]
 
-Judges, with the bonuses of RUN's newest checkpoint, the frames of the 32 steps after first entries to new rooms, and
-frames of the room where games begin. Prints JSON: for each room the mean bonus (normalised) with a 95 % bootstrap
-interval, how often the run's players had been there, and its mean over that of the first room.
+Judges, with the bonuses of RUN's newest checkpoint (or of the checkpoint that RUN is), the frames of the 32 steps after
+first entries to new rooms, and frames of the room where games begin. Prints JSON: for each room the mean bonus
+(normalised), how often the run's players had been there when the checkpoint was taken, and its mean over that of the
+first room; then the verdict. Exit status 1 unless the first room had been visited more than `FAMILIAR_VISITS` times,
+each new room fewer times than that, and each new room's mean bonus is higher than the first room's.
+
+The 95 % interval of a mean is a bootstrap over frames as if they were independent. Those of a walk follow one another:
+it says how much bonuses vary within this walk, and is too narrow for another walk through the same room.
 """
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from benchmarks.intervals import mean_interval
-from configs.loader import load_config
 from learners.exploration.rnd import RandomNetworkDistillation
-from learners.ranks import ONE_RANK
-from learners.state import load_arrays
-from rl_platform.runtime import build
-from rl_platform.runtime.build_envs import env_spec
-from rl_platform.runtime.build_exploration import make_rnd
-from rl_platform.runtime.checkpoint import load_newest
+from rl_platform.runtime.load import read_run
+from rl_platform.runtime.trained_bonuses import make_trained_rnd
+
+FAMILIAR_VISITS = 1_000
 
 
-def bonuses_of(run: Path) -> RandomNetworkDistillation:
-    """What gives the bonuses in the newest checkpoint of a run."""
-    config = load_config(str(run / "config.yaml"))
-    found = load_newest(run / "checkpoints", print)
-    if found is None or config.learner.rnd is None:
-        raise SystemExit(f"{run} has no checkpoint, or no bonuses: name a run with learner.rnd")
-    spec, state = env_spec(config), found[1]
-    network = build.make_network(config, spec)
-    load_arrays(network, state["model"])
-    rnd = make_rnd(config, spec, network, torch.device("cpu"), ONE_RANK)
-    assert rnd is not None
-    rnd.load_state_dict(state["rnd"])
-    return rnd
+class Judged(NamedTuple):
+    """What a run makes of one room."""
+
+    mean: float
+    """Of the bonuses, normalised."""
+    low: float
+    high: float
+    frames: int
+    visits: int
+    over_first: float
+    """Mean over that of the first room."""
 
 
-def judged(rnd: RandomNetworkDistillation, frames: np.ndarray) -> np.ndarray:
+class Comparison(NamedTuple):
+    """The first room, and rooms beyond it by their numbers."""
+
+    first_room: int
+    rooms: dict[int, Judged]
+
+    def failures(self) -> list[str]:
+        """What speaks against: new rooms are newer to the run than the one it knows."""
+        first = self.rooms[self.first_room]
+        others = {room: judged for room, judged in self.rooms.items() if room != self.first_room}
+        known = [f"room {self.first_room} is not familiar: {first.visits} visits"]
+        visited = [f"room {room} is not new: {judged.visits} visits" for room, judged in others.items()
+                   if judged.visits >= FAMILIAR_VISITS]  # fmt: skip
+        dull = [f"room {room} has no higher bonus: {judged.over_first:.3g} of the first room's"
+                for room, judged in others.items() if not judged.mean > first.mean]  # fmt: skip
+        return [*(known if first.visits <= FAMILIAR_VISITS else []), *visited, *dull]
+
+
+def compare(run: Path, walk: Path) -> Comparison:
+    """Judge the frames of a walk with the bonuses of a run."""
+    config, state, checkpoint = read_run(run)
+    rnd, frames = make_trained_rnd(config, state), np.load(walk)
+    if rnd is None:
+        raise SystemExit(f"{checkpoint} has no bonuses: name a run with learner.rnd")
+    counted = state["run"]["statistics"]["rooms"].get("rooms", {})
+    first_room, familiar = int(frames["familiar_room"]), bonuses(rnd, frames["familiar_frames"])
+    new = zip(frames["rooms"].tolist(), frames["first_frames"], strict=True)
+    parts = {first_room: familiar} | {room: bonuses(rnd, shown) for room, shown in new}
+    return Comparison(first_room, {
+        room: Judged(float(part.mean()), *mean_interval(part), len(part), counted.get(str(room), {}).get("visits", 0),
+                     float(part.mean() / familiar.mean()))
+        for room, part in parts.items()
+    })  # fmt: skip
+
+
+def bonuses(rnd: RandomNetworkDistillation, frames: np.ndarray) -> np.ndarray:
     """Normalised bonuses [N] of what the model would see [N, S, H, W] uint8."""
     return rnd.judge(torch.from_numpy(frames)[None])[0].numpy()
 
 
-def mean(bonuses: np.ndarray) -> dict[str, float]:
-    """Mean, and a 95 % bootstrap interval of it."""
-    low, high = mean_interval(bonuses)
-    return {"mean": float(bonuses.mean()), "low": low, "high": high, "frames": len(bonuses)}
+def as_json(found: Comparison) -> dict[str, Any]:
+    """For programs."""
+    failures = found.failures()
+    rooms = {str(room): judged._asdict() for room, judged in found.rooms.items()}
+    return {"rooms": rooms, "first_room": found.first_room, "passed": not failures, "failures": failures}
 
 
-def compare(run: Path, walk: Path) -> dict[str, Any]:
-    """The report."""
-    rnd, frames = bonuses_of(run), np.load(walk)
-    rooms = json.loads((run / "exploration" / "rooms.json").read_bytes())["rooms"]
-    familiar = judged(rnd, frames["familiar_frames"])
-    parts = {int(frames["familiar_room"]): familiar}
-    parts |= {
-        int(room): judged(rnd, first) for room, first in zip(frames["rooms"], frames["first_frames"], strict=True)
-    }
-    return {
-        str(room): mean(bonuses)
-        | {"visits": rooms.get(str(room), {}).get("visits", 0), "over_first": float(bonuses.mean() / familiar.mean())}
-        for room, bonuses in parts.items()
-    }
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("walk", type=Path)
     parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    text = json.dumps(compare(options.run, options.walk), indent=1)
+    options = parser.parse_args(arguments)
+    found = compare(options.run, options.walk)
+    text, failures = json.dumps(as_json(found), indent=1), found.failures()
     print(text)
+    print("FAILED: " + "; ".join(failures) if failures else "passed: new rooms are newer than the familiar one",
+          file=sys.stderr)  # fmt: skip
     if options.out is not None:
         options.out.write_text(text + "\n")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -25,6 +25,8 @@ from configs.env import ROOM_BYTES
 
 STEPS_AFTER_ENTRY = 32
 GAME = "montezuma_revenge"
+FIRST_ROOM = 1
+"""Where games begin."""
 _ROOM = ROOM_BYTES[GAME]
 _X, _Y, _KEYS, _DOORS = 42, 43, 65, 66
 _CELL_PIXELS = 8
@@ -144,13 +146,25 @@ def play(actions: list[int]) -> np.ndarray:
 
 
 def familiar_frames(seed: int, num_frames: int) -> np.ndarray:
-    """Stacks [F, S, H, W] of a game of random actions, which does not get out of the first room."""
-    random, game = np.random.default_rng(seed), _new_game()
+    """Stacks [F, S, H, W] of games of random actions, which do not get out of the first room."""
+    return first_room_frames(_random_actions(np.random.default_rng(seed), len(_new_game().actions), num_frames))
+
+
+def first_room_frames(actions: list[int]) -> np.ndarray:
+    """The stacks [F, S, H, W] after each action, in one game after another.
+
+    Raises:
+      RuntimeError: the player has left the first room.
+    """
+    game = _new_game()
     game.reset()
     frames = []
-    for action in _random_actions(random, len(game.actions), num_frames):
+    for action in actions:
         if game.step(action).terminated:
             game.reset()
+        room = int(game.emulator.getRAM()[_ROOM])
+        if room != FIRST_ROOM:
+            raise RuntimeError(f"after {len(frames) + 1} actions the player is in room {room}; take another seed")
         frames.append(game.stack.copy())
     return np.stack(frames)
 
@@ -188,7 +202,7 @@ def main() -> None:
         options.output,
         rooms=np.array([entry.room for entry in found]),
         first_frames=np.stack([entry.frames for entry in found]),
-        familiar_room=1,
+        familiar_room=FIRST_ROOM,
         familiar_frames=familiar_frames(options.seed, 1024),
     )
 

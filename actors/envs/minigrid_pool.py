@@ -47,7 +47,7 @@ class MiniGridPool:
             self._settings["max_episode_steps"] = max_episode_steps
         if render:
             self._settings["render_mode"] = "rgb_array"
-        self._pool = self._built()
+        self._pool, self._fresh = self._built(), True
         height, width, _ = self._pool.observation_space["image"].shape
         self.spec = EnvSpec(
             name=env_id,
@@ -59,7 +59,9 @@ class MiniGridPool:
 
     def reset(self) -> np.ndarray:
         """Start every environment from its seed, so that the same actions give the same episodes; [N, 4, 7, 7]."""
-        self._pool = self._built()
+        if not self._fresh:
+            self._pool = self._built()
+        self._fresh = False
         self._ended = np.zeros(self.num_envs, bool)
         observation, _ = self._pool.reset()
         return planes(observation["image"], observation["direction"])

@@ -36,13 +36,14 @@ def write_exploration(run_dir: Path, report: dict[str, Any] | None, clips: Seque
         write_rooms(folder, report, game)
         write_clips(folder, clips, frame_skip)
     if bonus:
-        _draw_bonus(bonus, folder / "bonus.png")
+        _draw_curve([row["env_steps"] for row in bonus], [row[BONUS] for row in bonus], "env steps",
+                    "mean bonus of a step", folder / "bonus.png")  # fmt: skip
 
 
 def write_rooms(folder: Path, report: dict[str, Any], game: str, *, name: str = "rooms") -> None:
     """`rooms.json` and `rooms.png` (or of another name) from `RoomStatistics.report()`."""
-    write_room_graph(report, game, folder / f"{name}.png")
     write_atomic(folder / f"{name}.json", to_json(report, indent=1))
+    write_room_graph(report, game, folder / f"{name}.png")
 
 
 def write_clips(folder: Path, clips: Sequence[RoomClip], frame_skip: int, *, prefix: str = "") -> None:
@@ -53,20 +54,25 @@ def write_clips(folder: Path, clips: Sequence[RoomClip], frame_skip: int, *, pre
             write_video(path, map(_shown, clip.frames), EMULATOR_FPS / frame_skip)
 
 
+def write_bonus_curve(bonuses: Sequence[float], output: Path) -> None:
+    """Bonuses of the steps of one game."""
+    _draw_curve(range(1, 1 + len(bonuses)), bonuses, "env steps of the game", "bonus of a step", output)
+
+
 def _rows(run_dir: Path) -> list[dict[str, Any]]:
     path = run_dir / "metrics.jsonl"
     return read_rows(path) if path.exists() else []
 
 
-def _draw_bonus(rows: list[dict[str, Any]], output: Path) -> None:
+def _draw_curve(steps: Sequence[float], bonuses: Sequence[float], x_label: str, y_label: str, output: Path) -> None:
     from matplotlib.figure import Figure  # half a second to import: only when a picture is drawn
     from matplotlib.ticker import EngFormatter
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot([row["env_steps"] for row in rows], [row[BONUS] for row in rows])
-    axes.set_xlabel("env steps")
-    axes.set_ylabel("mean bonus of a step")
+    axes.plot(steps, bonuses)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(alpha=0.3)
     figure.savefig(output, dpi=110, format="png")

@@ -27,7 +27,8 @@ class RoomStatistics:
         if info.rooms is not None:
             for passage in info.rooms.passages:
                 self._passages[passage.origin, passage.room] += passage.times
-                self._first_entry.setdefault(passage.room, self._env_steps + passage.first)
+                for room in {passage.origin, passage.room} - {START}:  # the entry to the origin may be lost
+                    self._first_entry.setdefault(room, self._env_steps + passage.first)
             for clip in info.rooms.clips:
                 self._clips.setdefault(clip.room, clip)
             self._per_episode.extend(len(episode.rooms) for episode in info.episodes)

@@ -4,7 +4,6 @@ import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,15 +18,17 @@ from rl_platform.core.rooms import RoomLog
 from rl_platform.core.seeding import derive_seed, derive_seeds
 from rl_platform.core.spec import EMULATOR_FPS
 from rl_platform.core.types import Episode
-from rl_platform.observability.exploration import write_clips, write_rooms
+from rl_platform.observability.exploration import write_bonus_curve, write_clips, write_rooms
 from rl_platform.observability.files import write_atomic
 from rl_platform.observability.rooms import room_report
 from rl_platform.observability.video import write_video
 from rl_platform.runtime import build_envs
 from rl_platform.runtime.checkpoint import State
 from rl_platform.runtime.errors import blaming
+from rl_platform.runtime.evaluation_report import Report
 from rl_platform.runtime.load import make_trained_policy, read_run
 from rl_platform.runtime.play import Games, Witness, mean_and_error, play
+from rl_platform.runtime.trained_bonuses import BonusWatch, GameBonus, make_trained_rnd
 
 _MAX_ENVS = 20
 
@@ -46,41 +47,6 @@ class GivenUpError(Exception):
     """The games were not played to their end, because they were not wanted any more."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """What an evaluation found."""
-
-    checkpoint: Path
-    greedy: bool
-    episodes: tuple[Episode, ...]
-    mean: float
-    standard_error: float
-    video: Path | None
-
-    def __str__(self) -> str:
-        kind = "greedy" if self.greedy else "sampled"
-        lines = [
-            f"{len(self.episodes)} episodes ({kind} actions) of {self.checkpoint}",
-            f"return: mean {self.mean:.2f} ± {self.standard_error:.2f} (standard error), "
-            f"min {min(e.episode_return for e in self.episodes):g}, "
-            f"max {max(e.episode_return for e in self.episodes):g}",
-        ]
-        return "\n".join([*lines, *_room_table(self.episodes), *([f"video: {self.video}"] if self.video else [])])
-
-
-def _room_table(episodes: tuple[Episode, ...]) -> list[str]:
-    """The rooms visited ever, and in each episode in the order of first visits; no lines where none are told."""
-    ever = {room for episode in episodes for room in episode.rooms}
-    if not ever:
-        return []
-    counts = [len(episode.rooms) for episode in episodes]
-    summary = f"rooms: {len(ever)} ever, {sum(counts) / len(counts):.2f} in an episode, at most {max(counts)}"
-    rows = [
-        f"{episode.episode_return:10g} {episode.length:8d}  {' '.join(map(str, episode.rooms))}" for episode in episodes
-    ]
-    return [summary, f"{'return':>10} {'length':>8}  rooms", *rows]
-
-
 def evaluate_run(path: Path, *, episodes: int, greedy: bool, video: bool, seed: int | None = None) -> Report:
     """Play `episodes` whole games with the policy of a run or checkpoint; results go to the run's `eval/` folder."""
     config, state, checkpoint = read_run(path)
@@ -90,14 +56,40 @@ def evaluate_run(path: Path, *, episodes: int, greedy: bool, video: bool, seed: 
     plan = Plan(episodes, greedy, config.run.seed if seed is None else seed)
     name = f"{checkpoint.name}-{'greedy' if greedy else 'sampled'}"
     video_path = folder / f"{name}.mp4" if video else None
-    if getattr(config.env, "rooms", False):
-        watch = RoomWatch(build_envs.env_spec(config), min(episodes, _MAX_ENVS))
-        played = play_games(config, state, plan, video_path=video_path, witness=watch.add)
-        _write_rooms(folder, name, config, watch.end(), played)
-    else:
-        played = play_games(config, state, plan, video_path=video_path)
-    write_findings(folder / f"{name}.json", findings(checkpoint.name, plan, played))
-    return Report(checkpoint, greedy, played, *mean_and_error(played), video_path)
+    watch = _watch(config, state, min(episodes, _MAX_ENVS))
+    played = play_games(config, state, plan, video_path=video_path, witness=watch.add)
+    report = Report(checkpoint, greedy, played, *mean_and_error(played), video_path, watch.bonuses())
+    write_findings(folder / f"{name}.json", findings(checkpoint.name, plan, played) | bonus_findings(report.bonuses))
+    if watch.rooms is not None:
+        _write_rooms(folder, name, config, watch.rooms.end(), played)
+    if watch.bonus is not None:
+        write_bonus_curve(watch.bonus.first, folder / f"{name}-bonus.png")
+    return report
+
+
+class _Watch(NamedTuple):
+    """What is noted of the games beside their returns; None: the run has no such thing."""
+
+    rooms: RoomWatch | None
+    bonus: BonusWatch | None
+
+    def add(self, step: StepResult, kept: np.ndarray) -> None:
+        """A witness of `Games`."""
+        for part in self:
+            if part is not None:
+                part.add(step, kept)
+
+    def bonuses(self) -> tuple[GameBonus, ...]:
+        """Of each game that was kept."""
+        return () if self.bonus is None else tuple(self.bonus.games)
+
+
+def _watch(config: Config, state: State, num_envs: int) -> _Watch:
+    with_rooms, rnd = getattr(config.env, "rooms", False), make_trained_rnd(config, state)
+    return _Watch(
+        RoomWatch(build_envs.env_spec(config), num_envs) if with_rooms else None,
+        None if rnd is None else BonusWatch(rnd.judge, num_envs),
+    )
 
 
 def _write_rooms(folder: Path, name: str, config: Config, log: RoomLog, played: tuple[Episode, ...]) -> None:
@@ -168,6 +160,13 @@ def findings(state_name: str, plan: Plan, played: tuple[Episode, ...]) -> dict[s
         "lengths": [episode.length for episode in played],
         **({"rooms": [list(episode.rooms) for episode in played]} if any(episode.rooms for episode in played) else {}),
     }
+
+
+def bonus_findings(bonuses: tuple[GameBonus, ...]) -> dict[str, Any]:
+    """Of a run with bonuses their mean and sum in each game, in the order of `returns`."""
+    if not bonuses:
+        return {}
+    return {"bonus_mean": [bonus.mean for bonus in bonuses], "bonus_sum": [bonus.total for bonus in bonuses]}
 
 
 def write_findings(path: Path, content: dict[str, Any]) -> None:

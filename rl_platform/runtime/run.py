@@ -72,6 +72,19 @@ class Run:
         self._writers.write_summary(self._statistics.summary("running"))
         for note in launch.notes:
             log.info("%s", note)
+        self._warming_up = self._begins_with_warm_up(launch)
+
+    def _begins_with_warm_up(self, launch: Launch) -> bool:
+        """Whether the first updates do not train the policy, which is then said."""
+        learner, done = self._config.learner, 0 if launch.restored is None else int(launch.restored["updates"])
+        if learner.rnd is None or done >= learner.rnd.init_updates:
+            return False
+        updates, columns = learner.rnd.init_updates, learner.max_columns or learner.batch_columns
+        steps = updates * columns * self._config.cluster.num_learners * self._config.actors.unroll_length
+        log.info(
+            "warm-up: the first %d updates (up to %d env steps) only learn the scale of bonuses' inputs", updates, steps
+        )
+        return True
 
     def add_rollout(self, info: RolloutInfo) -> None:
         """An unroll was collected."""
@@ -92,9 +105,15 @@ class Run:
         """An update was done."""
         with self._lock:
             self._tell_of_waiting(info.metrics)
+            self._tell_of_warm_up(info)
             self._env_steps = info.env_steps
             self._statistics.add_update(info)
             self._statistics.add_failures(columns_dropped=info.columns_dropped)
+
+    def _tell_of_warm_up(self, info: UpdateInfo) -> None:
+        if self._warming_up and info.updates >= self._config.learner.rnd.init_updates:
+            self._warming_up = False
+            log.info("warm-up done at %d env steps: the policy begins to learn", info.env_steps)
 
     def _tell_of_waiting(self, metrics: Mapping[str, float]) -> None:
         """Say when replay sources begin to leave their share of a batch to the queue, and when that ends."""
@@ -243,8 +262,8 @@ class Run:
         try:
             write_exploration(self.directory, report, clips, game=self._config.env.id, frame_skip=self._frame_skip,
                               with_bonus=self._config.learner.rnd is not None)  # fmt: skip
-        except OSError as error:
-            log.error("exploration/ not written whole (%s): clips wait for the next time", error)
+        except Exception as error:  # whatever encoders and drawing raise, the run is worth more than its pictures
+            log.error("exploration/ not written whole (%r): clips wait for the next time", error)
             return
         with self._lock:
             self._statistics.rooms.drop_clips(clips)
@@ -254,8 +273,8 @@ class Run:
             return  # nothing new to draw
         try:
             write_curve([self.directory], self.directory / "curve.png")
-        except OSError as error:
-            log.error("curve.png not written (%s)", error)
+        except Exception as error:  # as above
+            log.error("curve.png not written (%r)", error)
 
     def _write_row(self) -> None:
         with self._lock:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from actors.envs.ale_single import AleSingleVectorEnv
-from benchmarks.montezuma_walk import STEPS_AFTER_ENTRY, Search, familiar_frames, play, walk
+from benchmarks.montezuma_walk import STEPS_AFTER_ENTRY, Search, familiar_frames, first_room_frames, play, walk
 from tests.actors.montezuma_route import KEY_AND_DOOR
 
 
@@ -21,6 +21,13 @@ def test_random_play_stays_in_the_first_room():
     assert frames.shape == (300, 4, 84, 84)
     np.testing.assert_array_equal(frames, familiar_frames(0, 300))
     assert (np.abs(frames[-1, -1].astype(int) - frames[10, -1]) > 20).mean() < 0.2
+
+
+def test_frames_of_another_room_are_not_taken_for_familiar_ones():
+    last = len(KEY_AND_DOOR)
+    assert len(first_room_frames(KEY_AND_DOOR[: last - 1])) == last - 1
+    with pytest.raises(RuntimeError, match=rf"after {last} actions the player is in room [02]; take another seed"):
+        first_room_frames(KEY_AND_DOOR)
 
 
 def test_a_search_that_ends_too_soon_says_so():

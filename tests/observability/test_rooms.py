@@ -77,6 +77,17 @@ def test_a_checkpoint_brings_everything_back():
     assert restored.report()["rooms"]["3"] == {"visits": 1, "first_env_step": 350}
 
 
+def test_a_room_whose_entry_was_lost_is_entered_when_somebody_leaves_it():
+    statistics = RoomStatistics()
+    statistics.add(rollout(Passage(START, 1, 1, 0)))
+    statistics.add(rollout(Passage(2, 3, 1, 40)))  # a feeder died with what told of 1 → 2
+    assert statistics.report()["rooms"]["2"] == {"visits": 0, "first_env_step": 140}
+    assert statistics.take()["rooms_ever"] == 3
+    restored = RoomStatistics()
+    restored.load_state_dict(json.loads(json.dumps(statistics.state_dict())), env_steps=200)
+    assert restored.report() == statistics.report()
+
+
 def test_runs_without_rooms_say_nothing_of_them(tmp_path):
     statistics = RunStatistics(frame_skip=4)
     statistics.add_rollout(RolloutInfo(Origin(0, 0, 0, 0), 100, (Episode(0.0, 10, 0),), (), 0.1, 0.1))

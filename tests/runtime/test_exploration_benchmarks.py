@@ -1,14 +1,18 @@
 """What the measurements of exploration find, on CartPole."""
 
+import math
+
 import numpy as np
 import pytest
 
 from benchmarks import exploration_table, montezuma_novelty, rnd_async
 from benchmarks.exploration_table import Outcome, Trained
 from benchmarks.method_table import Row
+from benchmarks.montezuma_novelty import Judged
 from benchmarks.montezuma_walk import familiar_frames
 from configs.loader import load_config
 from rl_platform.runtime.train import train
+from tests.runtime.launched import last_state
 
 GOOD = Row("m", "rnd", 1.0, value=1.0, gradient_norm=1.0, rounding=1e-12, change=0.1)
 ROWS = [{"learner_updates": updates, "env_steps": 100 * updates, "wall_s": wall_s}
@@ -45,10 +49,27 @@ def test_frames_that_a_run_has_never_seen_are_newer_to_it_than_those_that_it_kno
     np.savez(tmp_path / "walk.npz", rooms=[0], first_frames=noise, familiar_room=1,
              familiar_frames=familiar_frames(0, 64))  # fmt: skip
     found = montezuma_novelty.compare(tmp_path / "run", tmp_path / "walk.npz")
-    assert (found["0"]["visits"], found["0"]["frames"], found["1"]["frames"]) == (0, 32, 64)
-    assert found["1"]["visits"] > 0
-    assert found["0"]["over_first"] > 2
-    assert found["1"]["low"] <= found["1"]["mean"] <= found["1"]["high"] < found["0"]["low"]
+    new, first = found.rooms[0], found.rooms[1]
+    assert (new.visits, new.frames, first.frames) == (0, 32, 64)
+    assert first.visits == last_state(tmp_path / "run")["run"]["statistics"]["rooms"]["rooms"]["1"]["visits"] > 0
+    assert new.over_first > 2
+    assert first.low <= first.mean <= first.high < new.low
+    assert found.failures() == [f"room 1 is not familiar: {first.visits} visits"], "the run is young"
+
+
+FIRST = Judged(mean=1.0, low=0.9, high=1.1, frames=64, visits=1001, over_first=1.0)
+NEW = Judged(mean=2.0, low=1.9, high=2.1, frames=32, visits=999, over_first=2.0)
+
+
+@pytest.mark.parametrize(("first", "new", "failures"), [
+    (FIRST, NEW, []),
+    (FIRST._replace(visits=1000), NEW, ["room 1 is not familiar: 1000 visits"]),
+    (FIRST, NEW._replace(visits=1000), ["room 2 is not new: 1000 visits"]),
+    (FIRST, NEW._replace(mean=1.0, over_first=1.0), ["room 2 has no higher bonus: 1 of the first room's"]),
+    (FIRST, NEW._replace(mean=math.nan, over_first=math.nan), ["room 2 has no higher bonus: nan of the first room's"]),
+])  # fmt: skip
+def test_novelty_passes_where_new_rooms_are_newer_than_a_familiar_one(first, new, failures):
+    assert montezuma_novelty.Comparison(1, {1: first, 2: new}).failures() == failures
 
 
 @pytest.mark.parametrize(("trained", "terms", "passed"), [
@@ -57,6 +78,8 @@ def test_frames_that_a_run_has_never_seen_are_newer_to_it_than_those_that_it_kno
     (Trained(10, 100.0, None), [GOOD], False),
     (Trained(9, 100.0, (1.0, 0.5)), [GOOD], False),
     (Trained(10, 100.0, (1.0, float("nan"))), [GOOD], False),
+    (Trained(10, float("nan"), (1.0, 0.5)), [GOOD], False),
+    (Trained(10, 0.0, (1.0, 0.5)), [GOOD], False),
     (Trained(10, 100.0, (1.0, 0.5)), [GOOD, GOOD._replace(gradient_norm=0.0)], False),
     (Trained(10, 100.0, (1.0, 0.5)), [], False),
     (None, [], False),
@@ -66,12 +89,24 @@ def test_table_passes_what_ran_with_every_term_at_work(trained, terms, passed):
     assert ("FAILED" in exploration_table.lines(Outcome("m", trained, terms, 1.0))[0]) == (not passed)
 
 
+def test_a_run_that_hangs_is_ended_and_has_failed(capfd):
+    assert exploration_table.train("classic/cartpole_rnd", limit_s=0.2) is None
+    assert "classic/cartpole_rnd: killed, because it had not ended after 0.2 s" in capfd.readouterr().err
+
+
+def test_ratios_are_of_rates_round_by_round():
+    rates = {"asynchronous": (6.0, 8.0, 9.0), "waiting": (3.0, 2.0, 3.0), "serial": (1.0, 2.0, 9.0)}
+    found = {name: [rnd_async.Figures(rate, 0.0, 0.0) for rate in each] for name, each in rates.items()}
+    assert rnd_async.over(found, "waiting") == {"median": 3.0, "rounds": [2.0, 4.0, 3.0]}
+    assert rnd_async.over(found, "serial") == {"median": 4.0, "rounds": [6.0, 4.0, 1.0]}
+
+
 def test_rate_is_taken_between_updates_after_the_warm_up():
     assert rnd_async.rate(ROWS) == pytest.approx((600 - 200) / (10.0 - 6.0))
 
 
 @pytest.mark.parametrize("wiring", rnd_async.WIRINGS.values())
-def test_both_wirings_load_at_other_sizes(wiring):
+def test_all_wirings_load_at_other_sizes(wiring):
     sizes = rnd_async.Sizes(envs=4, steps=8, updates=5)
     config = load_config(rnd_async.CONFIG, [*rnd_async.ALIKE, *sizes.overrides(), *wiring])
     assert config.actors.count * config.actors.envs_per_actor == config.learner.batch_columns == 4

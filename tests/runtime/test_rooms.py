@@ -43,19 +43,37 @@ def test_an_inline_run_tells_its_rooms(inline):
     assert report["rooms_per_episode"], "games of 150 steps end within 2,000"
 
 
-def test_clips_wait_until_the_disk_takes_them(inline, tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError("no space left"), LookupError("no such codec")])
+def test_clips_wait_until_they_can_be_written(inline, tmp_path, monkeypatch, error):
     refused = []
 
     def full_at_first(run_dir, report, clips, **kwargs):
         if clips and not refused:
             refused.append(clips)
-            raise OSError("no space left")
+            raise error
         write_exploration(run_dir, report, clips, **kwargs)
 
     monkeypatch.setattr("rl_platform.runtime.run.write_exploration", full_at_first)
     run(tmp_path, *INLINE, "--run.total_env_steps=2000", "--run.checkpoint_every_s=0.1")
     assert refused
     assert clips_in(tmp_path) == clips_in(inline[0]) != []
+    said = (tmp_path / "log.txt").read_text()
+    assert f"exploration/ not written whole ({error!r})" in said
+    assert "checkpoint was not written" not in said
+
+
+def test_a_run_ends_whole_though_nothing_can_be_drawn(tmp_path, monkeypatch):
+    def refuse(*arguments, **kwargs):
+        raise ValueError("no such font")
+
+    for name in ("write_exploration", "write_curve"):
+        monkeypatch.setattr(f"rl_platform.runtime.run.{name}", refuse)
+    _, status = train(load_config("atari/pong_impala", [*PITFALL, *INLINE, "--run.total_env_steps=200"]), tmp_path)
+    assert status == 0
+    said = (tmp_path / "log.txt").read_text()
+    assert "exploration/ not written whole (ValueError('no such font'))" in said
+    assert "curve.png not written (ValueError('no such font'))" in said
+    assert json.loads((tmp_path / "summary.json").read_text())["status"] == "done"
 
 
 def clips_in(directory) -> list[str]:

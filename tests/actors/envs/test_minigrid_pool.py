@@ -96,6 +96,23 @@ def test_each_seed_has_its_levels_wherever_it_stands():
 
 
 @pytest.mark.usefixtures("installed")
+def test_a_reset_begins_again_and_the_first_needs_no_second_pool(monkeypatch):
+    built = []
+
+    def counted(**settings):
+        built.append(settings)
+        return make_pool(**settings)
+
+    monkeypatch.setattr("actors.envs.minigrid_pool.make_pool", counted)
+    env = MiniGridPool(env_id="MiniGrid-MultiRoom-N6-v0", seeds=SEEDS)
+    actions, games = mostly_forward(env, 150), []
+    for _ in range(2):
+        games.append(np.stack([env.reset(), *(env.step(action).observation for action in actions)]))
+        assert len(built) == len(games)
+    np.testing.assert_array_equal(*games)
+
+
+@pytest.mark.usefixtures("installed")
 def test_the_first_environment_is_drawn():
     env = MiniGridPool(env_id="MiniGrid-Empty-8x8-v0", seeds=SEEDS, render=True)
     env.reset()
