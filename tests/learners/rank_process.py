@@ -1,5 +1,6 @@
 """What a learner rank does in a process of its own, and the learner that it does it with."""
 
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from learners.exploration.inputs import EmbeddingView
 from learners.learner import Learner
 from learners.optimizer import rmsprop
 from learners.ranks import ONE_RANK, Address, Ranks, host_ranks, join_ranks
@@ -36,6 +38,8 @@ class Case(NamedTuple):
     normalize_observations: bool = False
     settings: dict[str, Any] = {}
     """Further ones of `LearnerSettings`."""
+    embedding_tau: float | None = None
+    """Bonuses are of the embedding by a copy of the encoder that follows it with this τ; None: of observations."""
 
 
 CASE = Case()
@@ -49,6 +53,8 @@ class Trained(NamedTuple):
     infos: list[UpdateInfo]
     norms: list[float]
     """Of the parameters, after each update, if the case is watched."""
+    exploration: np.ndarray
+    """[K] float64: the moments of bonuses' inputs and of their returns, the predictor and the view; empty without."""
 
 
 def make_learner(case: Case = CASE, ranks: Ranks = ONE_RANK) -> Learner:
@@ -56,8 +62,13 @@ def make_learner(case: Case = CASE, ranks: Ranks = ONE_RANK) -> Learner:
                                **case.settings)  # fmt: skip
     network = build_actor_critic(case.spec, encoder=case.encoder, normalize_observations=case.normalize_observations,
                                  num_value_heads=1 if settings.rnd is None else 2, seed=1)  # fmt: skip
+    network, view, rnd = network.to(case.dtype), None, None
+    if case.embedding_tau is not None:
+        view = EmbeddingView(network.encoder, tau=case.embedding_tau, every=1)
+    if settings.rnd is not None:
+        rnd = rnd_of(case.spec, settings.rnd, dtype=case.dtype, ranks=ranks, view=view)
     return Learner(
-        network.to(case.dtype),
+        network,
         distribution_of(case.spec.action),
         settings,
         optimizer=rmsprop(),
@@ -67,12 +78,26 @@ def make_learner(case: Case = CASE, ranks: Ranks = ONE_RANK) -> Learner:
         frame_stack=case.spec.frame_stack,
         precision=torch.float32,
         ranks=ranks,
-        rnd=None if settings.rnd is None else rnd_of(case.spec, settings.rnd, dtype=case.dtype, ranks=ranks),
+        rnd=rnd,
     )
 
 
 def parameters(learner: Learner) -> np.ndarray:
     return np.concatenate([array.ravel() for array in learner.state_dict()["model"].values()])
+
+
+def exploration(learner: Learner) -> np.ndarray:
+    """What `Trained.exploration` says."""
+    return np.concatenate([np.zeros(0), *_numbers(learner.state_dict().get("rnd", {}))])
+
+
+def _numbers(state: Any) -> Iterator[np.ndarray]:
+    """Every array and number of a state, flat, in the order of its keys."""
+    for value in state.values():
+        if isinstance(value, dict):
+            yield from _numbers(value)
+        else:
+            yield np.ravel(np.asarray(value, np.float64))
 
 
 def train(case: Case, batches: list[Batch | None], ranks: Ranks = ONE_RANK) -> Trained:
@@ -82,7 +107,7 @@ def train(case: Case, batches: list[Batch | None], ranks: Ranks = ONE_RANK) -> T
         infos.append(learner.update(batch))
         if case.watched:
             norms.append(float(np.linalg.norm(parameters(learner))))
-    return Trained(parameters(learner), infos, norms)
+    return Trained(parameters(learner), infos, norms, exploration(learner))
 
 
 def train_together(pool: ProcessPoolExecutor, case: Case, shared: list[Parts]) -> list[Trained]:

@@ -73,6 +73,8 @@ def assert_equal(here: Trained, there: Trained, alone: Trained, tolerance: float
     """Two ranks are the same, and what one learner is that had all columns."""
     assert here.parameters.tobytes() == there.parameters.tobytes()
     assert np.abs(here.parameters - alone.parameters).max() <= tolerance
+    assert here.exploration.tobytes() == there.exploration.tobytes()
+    np.testing.assert_allclose(here.exploration, alone.exploration, rtol=tolerance, atol=tolerance)
     for infos in zip(here.infos, there.infos, alone.infos, strict=True):
         one, other, whole = map(of_all_ranks, infos)
         assert one == other
@@ -108,6 +110,12 @@ ALGORITHMS = {
         "sum",
         settings={"rnd": RndSettings(update_proportion=1.0), "objective": "ppo", "epochs": 2},
     ),
+    "rnd on embeddings": Case(
+        torch.float64,
+        "mean",
+        settings={"rnd": RndSettings(update_proportion=1.0), "objective": "ppo", "epochs": 2},
+        embedding_tau=0.1,
+    ),
     "normalised": Case(torch.float64, "sum", normalize_observations=True),
 }
 
@@ -123,6 +131,7 @@ def test_two_ranks_are_one_for_every_algorithm(
     alone = train(case, [joined(each) for each in parts])
     assert_equal(here, there, alone, 1e-9)
     assert np.abs(alone.parameters - parameters(make_learner(case))).max() > 1e-3
+    assert (alone.exploration.size > 0) == ("rnd" in algorithm)
     if algorithm == "laser":
         assert len({info.metrics["accept_rate_replayed"] for info in alone.infos}) > 10  # neither all nor none
 
