@@ -13,7 +13,7 @@ from learners.ranks import Ranks
 from rl_platform.core.types import LearnerProgress
 from rl_platform.runtime.checkpoint import State
 from rl_platform.runtime.ray_actors import LearnerActor, RankSpec, reason
-from rl_platform.runtime.ray_cluster import Placement
+from rl_platform.runtime.ray_cluster import Placement, with_jemalloc
 from rl_platform.runtime.starting import started
 from rl_platform.runtime.stop import StopRequest
 
@@ -37,7 +37,10 @@ class LearnerGroup:
         ]
         self.learners: list[Any] = [
             LearnerActor.options(
-                num_cpus=cluster.learner_cpus, num_gpus=cluster.gpus_per_learner, **place.beside_learner(spec.index)
+                num_cpus=cluster.learner_cpus,
+                num_gpus=cluster.gpus_per_learner,
+                **with_jemalloc(keep_freed=True),
+                **place.beside_learner(spec.index),
             ).remote(spec, torch_threads=config.run.torch_threads)
             for spec in specs
         ]

@@ -114,7 +114,7 @@ class LearnerActor:
     """Hosts a Learner: one rank of a generation, which lives and dies as a whole."""
 
     def __init__(self, rank_spec: RankSpec, *, torch_threads: int):
-        keep_freed_memory()
+        keep_freed_memory()  # of glibc's allocator, where there is no other
         torch.set_num_threads(torch_threads)
         self._rank_spec = rank_spec
         self._ranks: Ranks = ONE_RANK

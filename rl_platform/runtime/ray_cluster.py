@@ -112,14 +112,23 @@ def _bundles(config: Config) -> list[dict[str, float]]:
     return [rank] * cluster.num_learners + [rollout] * config.actors.count + [evaluator]
 
 
-def with_jemalloc() -> dict[str, Any]:
-    """Options of an actor that infers between other work, whose memory glibc's allocator lets grow without end.
+def with_jemalloc(*, keep_freed: bool = False) -> dict[str, Any]:
+    """Options of an actor whose memory glibc's allocator lets grow: jemalloc, which comes with Ray.
 
-    glibc 2.36 finds no use for aligned blocks that were freed: in half an hour of Pong an actor's heap came to 2.2 GB
-    of addresses, and its memory grew by 120 MB an hour even when freed pages were given back. With jemalloc it stays
-    flat, for the same CPU time. Where the library is missing, the dynamic linker says so and goes on without it.
+    glibc 2.36 finds no use for aligned blocks that were freed, such as PyTorch's: in half an hour of Pong a rollout
+    actor's heap came to 2.2 GB of addresses, and its memory grew by 120 MB an hour even when freed pages were given
+    back. With jemalloc it stays flat, for the same CPU time. Where the library is missing, glibc's goes on.
+
+    Args:
+      keep_freed: nothing is given back to the kernel, as `rl_platform.core.allocator.keep_freed_memory` has it of
+        glibc: an update of Pong would spend a third of its time on page faults.
     """
-    return {"runtime_env": {"env_vars": {"LD_PRELOAD": str(_JEMALLOC)}}} if _JEMALLOC.exists() else {}
+    if not _JEMALLOC.exists():
+        return {}
+    variables = {"LD_PRELOAD": str(_JEMALLOC)}
+    if keep_freed:
+        variables["MALLOC_CONF"] = "dirty_decay_ms:-1,muzzy_decay_ms:-1"
+    return {"runtime_env": {"env_vars": variables}}
 
 
 class Placement:

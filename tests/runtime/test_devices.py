@@ -1,6 +1,8 @@
 """Which devices a run uses: what is refused, what Ray sets aside, and that the scorer sees what the actors saw."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from rl_platform.cli import main
 from rl_platform.core.types import axes_swapped
 from rl_platform.runtime import build, build_envs
 from rl_platform.runtime.actor_factory import ActorFactory
-from rl_platform.runtime.ray_cluster import Placement, _tell_of_unused_gpus
+from rl_platform.runtime.ray_cluster import Placement, _tell_of_unused_gpus, with_jemalloc
 from rl_platform.runtime.run_log import log
 from tests.gpu import needs_gpu
 
@@ -95,6 +97,24 @@ def test_a_replay_actor_that_scores_has_the_allocator_and_the_threads_of_others_
     finally:
         place.release()
     assert ("jemalloc" in preloaded, threads) == (infers, 3)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts page faults as Linux does")
+def test_the_learners_allocator_keeps_what_is_freed_and_others_give_it_back():
+    """Twenty 64 MB tensors of 16,384 pages each, made and freed in turns once the heap has found its shape."""
+    program = """
+import resource, torch
+for _ in range(20): torch.zeros(1 << 24)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20): torch.zeros(1 << 24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = []
+    for options in (with_jemalloc(keep_freed=True), with_jemalloc()):
+        variables = os.environ | options["runtime_env"]["env_vars"]
+        answer = subprocess.run([sys.executable, "-c", program], capture_output=True, env=variables, check=True)
+        faults.append(int(answer.stdout))
+    assert faults[0] < 2 * 16_384 < faults[1]
 
 
 @pytest.mark.parametrize(("overrides", "told"), [
