@@ -81,7 +81,7 @@ def _convolutions(input_shape: tuple[int, ...], of_embedding: bool) -> list[nn.C
     if min(sides) >= 36:
         return [nn.Conv2d(channels, 32, 8, stride=4), nn.Conv2d(32, 64, 4, stride=2), nn.Conv2d(64, 64, 3)]
     kernel = tuple(min(3, (side + 1) // 2) for side in sides)  # of a grid smaller than 5, two leave at least one cell
-    return [nn.Conv2d(channels, 32, kernel), nn.Conv2d(32, 64, kernel)]
+    return [nn.Conv2d(channels, 16, kernel), nn.Conv2d(16, 32, kernel)]
 
 
 def _hidden(input_shape: tuple[int, ...], of_embedding: bool) -> tuple[int, ...]:

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from actors.envs.minigrid import planes
 from actors.envs.pool import known_tasks, make_pool
 from actors.envs.seeds import checked_seeds
 from rl_platform.core.interfaces import StepResult
@@ -96,3 +95,9 @@ def _check_id(env_id: str) -> None:
     if env_id not in known:
         nearest = difflib.get_close_matches(env_id, known, n=1, cutoff=0.0)[0]
         raise ValueError(f"EnvPool has no {env_id}; the nearest is {nearest}, or set env.engine to python")
+
+
+def planes(image: np.ndarray, direction: np.ndarray | int) -> np.ndarray:
+    """An image […, 7, 7, 3] uint8 and a direction […] as planes […, 4, 7, 7] uint8, the direction in every cell."""
+    facing = np.broadcast_to(np.asarray(direction, np.uint8)[..., None, None, None], (*image.shape[:-1], 1))
+    return np.moveaxis(np.concatenate([image, facing], axis=-1), -1, -3)

@@ -22,4 +22,5 @@ class CategoryPlanes(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[…, C, H, W] of any numeric type → […, ΣK, H, W] bool."""
-        return x.index_select(-3, self._channel) == self._value[:, None, None]
+        values = self._value.to(x.dtype)  # of two dtypes, == would first copy all planes into the wider one
+        return x.contiguous().index_select(-3, self._channel) == values[:, None, None]

@@ -36,7 +36,7 @@ def plain(network: nn.Module, x: Tensor) -> Tensor:
     ("shape", "of_embedding", "target"),
     [
         (SCREEN, False, 1_677_984),
-        (GRID, False, 3 * 3 * 25 * 32 + 32 + 3 * 3 * 32 * 64 + 64 + 3 * 3 * 64 * 512 + 512),
+        (GRID, False, 3 * 3 * 25 * 16 + 16 + 3 * 3 * 16 * 32 + 32 + 3 * 3 * 32 * 512 + 512),
         (VECTOR, False, 5 * 128 + 128 + 128 * 128 + 128 + 128 * 512 + 512),
         ((2048,), True, 829_376 - PREDICTOR),
         ((448,), True, 726_976 - PREDICTOR),

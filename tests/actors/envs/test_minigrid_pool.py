@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from actors.envs.minigrid import MiniGridVectorEnv
-from actors.envs.minigrid_pool import MiniGridPool
+from actors.envs.minigrid_pool import MiniGridPool, planes
 from actors.envs.pool import known_tasks, make_pool
 from configs.env import MINIGRID_VALUES
 
@@ -27,6 +27,16 @@ def mostly_forward(env, steps: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     actions = rng.integers(0, env.spec.action.size, (steps, env.num_envs))
     return np.where(rng.random(actions.shape) < 0.5, 2, actions)
+
+
+def test_planes_are_object_colour_state_and_direction():
+    image = np.arange(2 * 7 * 7 * 3, dtype=np.uint8).reshape(2, 7, 7, 3)
+    shown = planes(image, np.array([3, 1], np.int32))
+    assert (shown.shape, shown.dtype) == ((2, 4, 7, 7), np.uint8)
+    for plane in range(3):
+        np.testing.assert_array_equal(shown[:, plane], image[..., plane])
+    assert (shown[0, 3] == 3).all() and (shown[1, 3] == 1).all()
+    np.testing.assert_array_equal(planes(image[0], 3), shown[0])
 
 
 @pytest.mark.usefixtures("installed")
