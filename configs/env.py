@@ -165,6 +165,9 @@ class MiniGridEnv(Section):
     def _check(self) -> "MiniGridEnv":
         if self.engine == "envpool" and self.level_seed is not None:
             raise ValueError("level_seed is for engine python (EnvPool seeds no single episode); set engine to python")
+        if self.engine == "envpool" and "MultiRoom" in self.id:
+            raise ValueError(f"engine envpool: most of EnvPool's levels of {self.id} cannot be solved, for doors lead "
+                             "into corners; set engine to python")  # fmt: skip
         if self.engine == "python" and self.threads != 1:
             raise ValueError("threads is for engine envpool; set it to 1")
         return self

@@ -134,6 +134,10 @@ BAD_SETTINGS = {
         "level_seed is for engine python",
         "set engine to python",
     ],
+    "env: {backend: minigrid, id: MiniGrid-MultiRoom-N6-v0, engine: envpool}": [
+        "most of EnvPool's levels of MiniGrid-MultiRoom-N6-v0 cannot be solved",
+        "set engine to python",
+    ],
     "env: {backend: minigrid, id: MiniGrid-FourRooms-v0, threads: 2}": ["threads is for engine envpool"],
     MINIGRID + "model: {encoder: {kind: grid_cnn, categories: [10, 6, 3, 4]}}": [
         "model.encoder.categories [10, 6, 3, 4] are fewer",

@@ -18,11 +18,11 @@ GRID = ["--model.encoder.kind=grid_cnn", "--model.encoder.categories=[11, 6, 3, 
 FRAMES = ["--model.encoder.kind=nature_cnn"]
 CASES = {
     "minigrid": ["--env.backend=minigrid", "--env.id=MiniGrid-MultiRoom-N6-v0", "--env.level_seed=1", *GRID],
-    "minigrid-pool": ["--env.backend=minigrid", "--env.id=MiniGrid-MultiRoom-N6-v0", "--env.engine=envpool", *GRID],
+    "minigrid-pool": ["--env.backend=minigrid", "--env.id=MiniGrid-DoorKey-8x8-v0", "--env.engine=envpool", *GRID],
     "mario": ["--env.backend=mario", "--env.id=SuperMarioBros-v0", "--env.max_episode_frames=60", *FRAMES],
     "pixels": ["--env.pixels.image_size=84", "--env.max_episode_steps=15", *FRAMES],
 }
-PICTURES = {"minigrid": (800, 800), "minigrid-pool": (800, 800), "mario": (240, 256), "pixels": (400, 600)}
+PICTURES = {"minigrid": (800, 800), "minigrid-pool": (256, 256), "mario": (240, 256), "pixels": (400, 600)}
 
 
 @pytest.mark.parametrize("case", CASES)
