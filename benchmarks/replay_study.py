@@ -12,21 +12,14 @@ writes FOLDER/{report.json, curves.csv, curves.png} if one is given.
 """
 
 import argparse
-import csv
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from benchmarks.intervals import mean_interval
-from rl_platform.observability.metrics_file import read_rows
+from benchmarks.study import Unit, curves, train_all, write_curves
 
 KINDS = {
     "uniform": ("uniform",),
@@ -38,52 +31,15 @@ KINDS = {
 }
 """Method, and what is laid over its config."""
 ALONE = ("--cluster.mode=inline", "--cluster.pipeline=serial", "--actors.count=1", "--actors.envs_per_actor=32",
-         "--run.eval=null", "--logging.progress=off", "--logging.tensorboard=false", "--logging.every_s=2",
-         "--replay.checkpoint=true")  # fmt: skip
+         "--run.eval=null", "--logging.every_s=2", "--replay.checkpoint=true")  # fmt: skip
 """One process on one core: the same training every time, cut off or not. Rows come by the clock: areas differ in their
 last digits."""
 
 
-class Unit(NamedTuple):
-    """One run of the study."""
-
-    kind: str
-    seed: int
-
-    def folder(self, root: Path) -> Path:
-        return root / f"{self.kind}_{self.seed}"
-
-
-def train(unit: Unit, root: Path, game: str, env_steps: int) -> None:
-    """Train it to its end, from where it was cut off; nothing if it is done."""
-    folder = unit.folder(root)
-    if is_done(folder):
-        return
+def arguments(unit: Unit, game: str, env_steps: int) -> list[str]:
+    """Of `rl-platform train`."""
     method, *overrides = KINDS[unit.kind]
-    command = [sys.executable, "-m", "rl_platform.cli", "train", f"{game}_{method}", f"--run.seed={unit.seed}",
-               f"--run.dir={folder}", f"--run.total_env_steps={env_steps}", *ALONE, *overrides,
-               *(["--resume"] if (folder / "config.yaml").exists() else [])]  # fmt: skip
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
-def is_done(folder: Path) -> bool:
-    """Whether a run has come to its end."""
-    summary = folder / "summary.json"
-    return summary.exists() and json.loads(summary.read_bytes())["status"] == "done"
-
-
-def curve(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Env steps [K] and mean training returns [K] of the rows that have one."""
-    rows = [(row["env_steps"], row["episode_return_mean"]) for row in read_rows(folder / "metrics.jsonl")]
-    steps, returns = np.array(rows, float).T
-    known = np.isfinite(returns)
-    return steps[known], returns[known]
-
-
-def area(steps: np.ndarray, returns: np.ndarray) -> float:
-    """The mean return over training: the curve's area by the trapezoidal rule, divided by its length in env steps."""
-    widths = np.diff(steps)
-    return float((widths * (returns[1:] + returns[:-1]) / 2).sum() / widths.sum())
+    return [f"{game}_{method}", f"--run.total_env_steps={env_steps}", *ALONE, *overrides]
 
 
 def mean(values: Sequence[float]) -> dict[str, float]:
@@ -108,32 +64,14 @@ def compare(areas: dict[Unit, float]) -> dict[str, dict[str, dict[str, float]]]:
 
 def report(root: Path, out: Path | None) -> None:
     """Read every run that is done; print, and write if there is a folder."""
-    units = [Unit(*folder.name.rsplit("_", 1)) for folder in sorted(root.iterdir()) if is_done(folder)]
-    curves = {unit._replace(seed=int(unit.seed)): curve(unit.folder(root)) for unit in units}
-    found = compare({unit: area(*points) for unit, points in curves.items()})
+    of_units = curves(root)
+    found = compare({unit: points.area() for unit, points in of_units.items()})
     print(json.dumps(found, indent=1))
     if out is None:
         return
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").write_text(json.dumps(found, indent=1) + "\n")
-    with (out / "curves.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("kind", "seed", "env_steps", "episode_return_mean"))
-        writer.writerows((*unit, int(s), r) for unit, points in curves.items() for s, r in zip(*points, strict=True))
-    draw(curves, out / "curves.png")
-
-
-def draw(curves: dict[Unit, tuple[np.ndarray, np.ndarray]], path: Path) -> None:
-    """Each kind's mean over its seeds, and between their lowest and highest a shade."""
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot(xlabel="env steps", ylabel="mean return of the last 100 training games")
-    grid = np.linspace(0, min(steps[-1] for steps, _ in curves.values()), 200)
-    for kind in (kind for kind in KINDS if any(unit.kind == kind for unit in curves)):
-        runs = [np.interp(grid, *points) for unit, points in curves.items() if unit.kind == kind]
-        (line,) = axes.plot(grid, np.mean(runs, axis=0), label=f"{kind} ({len(runs)})")
-        axes.fill_between(grid, np.min(runs, axis=0), np.max(runs, axis=0), alpha=0.08, color=line.get_color())
-    axes.legend()
-    figure.savefig(path, dpi=110)
+    write_curves({unit: of_units[unit] for kind in KINDS for unit in of_units if unit.kind == kind}, out)
 
 
 def main() -> None:
@@ -147,13 +85,13 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     parser.add_argument("--at-once", type=int, default=2)
     parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
-    if arguments.what == "report":
-        report(arguments.root, arguments.out)
+    options = parser.parse_args()
+    if options.what == "report":
+        report(options.root, options.out)
         return
-    units = [Unit(kind, seed) for seed in arguments.seeds for kind in arguments.kinds]
-    with ThreadPoolExecutor(arguments.at_once) as pool:
-        list(pool.map(lambda unit: train(unit, arguments.root, arguments.game, arguments.env_steps), units))
+    units = [Unit(kind, seed) for seed in options.seeds for kind in options.kinds]
+    train_all(units, options.root, lambda unit: arguments(unit, options.game, options.env_steps),
+              at_once=options.at_once)  # fmt: skip
 
 
 if __name__ == "__main__":

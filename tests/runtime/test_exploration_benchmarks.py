@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks import exploration_table, montezuma_novelty, rnd_async
+from benchmarks import exploration_study, exploration_table, montezuma_novelty, rnd_async
 from benchmarks.exploration_table import Outcome, Trained
 from benchmarks.method_table import Row
 from benchmarks.montezuma_novelty import Judged
 from benchmarks.montezuma_walk import familiar_frames
+from benchmarks.study import Curve, Unit, write_curves
 from configs.loader import load_config
 from rl_platform.runtime.train import train
 from tests.runtime.launched import last_state
@@ -116,3 +117,31 @@ def test_all_wirings_load_at_other_sizes(wiring):
 def test_environments_must_be_dealt_evenly():
     with pytest.raises(SystemExit, match="--envs 3 is no multiple of the 2 rollout actors"):
         rnd_async.Sizes(envs=3, steps=8, updates=5).overrides()
+
+
+def pair(task: str, *, solved: float, failed: float) -> dict[Unit, Curve]:
+    """Three runs of each side, of four rows."""
+    steps = np.array([1.0, 2.0, 4.0, 5.0]) * 1e6
+    sides = {"rnd": Curve(steps, np.array([0.0, 0.6, 0.1, solved])), "ppo": Curve(steps, np.array([0.0, failed, 0, 0]))}
+    return {Unit(f"{task}_{side}", seed): points for seed in (1, 2, 3) for side, points in sides.items()}
+
+
+def test_a_study_of_pairs_says_what_speaks_against_bonuses():
+    found = {unit: exploration_study.ended(points) for unit, points in pair("m", solved=0.7, failed=0.19).items()}
+    assert found["m_rnd", 1] == (5_000_000, 0.7, 0.7, pytest.approx(1.4 / 4), 2_000_000)
+    assert found["m_ppo", 1].solved_after is None
+    assert exploration_study.failures(found) == []
+    del found["m_ppo", 3]
+    assert exploration_study.failures(found) == ["m_ppo has 2 runs of 3"]
+    bad = {unit: exploration_study.ended(points) for unit, points in pair("m", solved=0.59, failed=0.2).items()}
+    assert len(exploration_study.failures(bad)) == 6
+    assert "m_rnd, seed 1, ends at 0.59" in exploration_study.failures(bad)
+    assert "m_ppo, seed 2, reached 0.20" in exploration_study.failures(bad)
+
+
+def test_curves_that_are_kept_end_where_the_runs_do(tmp_path):
+    write_curves(pair("m", solved=0.7, failed=0.1), tmp_path, most_rows=2)
+    rows = (tmp_path / "curves.csv").read_text().splitlines()
+    assert len(rows) == 1 + 6 * 2
+    assert rows[1:3] == ["m_rnd,1,2000000,0.6", "m_rnd,1,5000000,0.7"]
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

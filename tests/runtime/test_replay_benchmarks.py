@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import method_table, replay_draws, replay_memory, replay_rate, replay_study
+from benchmarks import method_table, replay_draws, replay_memory, replay_rate, replay_study, study
 from benchmarks.replay_rate import Fed
 from configs.loader import load_config
 from configs.schema import Config
@@ -146,10 +146,10 @@ def test_bytes_of_a_ring_are_those_of_its_arrays():
 
 def test_the_study_compares_areas_on_the_seeds_that_both_kinds_have():
     """By hand: from −21 at 0 to −1 at 100 and then 19 at 300 the mean is (100 · −11 + 200 · 9) / 300 = 7/3."""
-    assert replay_study.area(np.array([0, 100, 300]), np.array([-21.0, -1.0, 19.0])) == pytest.approx(7 / 3)
-    areas = {replay_study.Unit("uniform", seed): area for seed, area in ((1, 1.0), (2, 2.0), (3, 3.0))}
-    areas |= {replay_study.Unit("elite_nearest", seed): areas[("uniform", seed)] + 5.0 for seed in (2, 3)}
-    areas[replay_study.Unit("attentive", 9)] = 4.0
+    assert study.Curve(np.array([0, 100, 300]), np.array([-21.0, -1.0, 19.0])).area() == pytest.approx(7 / 3)
+    areas = {study.Unit("uniform", seed): area for seed, area in ((1, 1.0), (2, 2.0), (3, 3.0))}
+    areas |= {study.Unit("elite_nearest", seed): areas[("uniform", seed)] + 5.0 for seed in (2, 3)}
+    areas[study.Unit("attentive", 9)] = 4.0
     found = replay_study.compare(areas)
     assert found["uniform"] == {"area": {"mean": 2.0, "low": 1.0, "high": 3.0, "runs": 3}}
     assert found["elite_nearest"]["above_uniform"] == {"mean": 5.0, "low": 5.0, "high": 5.0, "runs": 2}
@@ -159,16 +159,17 @@ def test_the_study_compares_areas_on_the_seeds_that_both_kinds_have():
 def test_the_study_goes_on_where_it_was_cut_off_and_reports_what_is_done(tmp_path, monkeypatch, capsys):
     short = ("--replay.sources.1.min_fill=32", "--logging.every_s=0.2")
     monkeypatch.setitem(replay_study.KINDS, "uniform", ("uniform", *short))
-    unit, size = replay_study.Unit("uniform", 1), ("minatar/breakout", 20_000)
-    replay_study.train(unit, tmp_path, *size)
+    unit = study.Unit("uniform", 1)
+    arguments = replay_study.arguments(unit, "minatar/breakout", 20_000)
+    study.train(unit, tmp_path, arguments)
     before = (unit.folder(tmp_path) / "metrics.jsonl").read_bytes()
-    replay_study.train(unit, tmp_path, *size)  # done: nothing happens
+    study.train(unit, tmp_path, arguments)  # done: nothing happens
     assert (unit.folder(tmp_path) / "metrics.jsonl").read_bytes() == before
-    steps, returns = replay_study.curve(unit.folder(tmp_path))
-    assert len(steps) == len(returns) > 1 and np.isfinite(returns).all()
+    points = study.curve(unit.folder(tmp_path))
+    assert len(points.steps) == len(points.returns) > 1 and np.isfinite(points.returns).all()
     replay_study.report(tmp_path, tmp_path / "report")
     found = json.loads((tmp_path / "report" / "report.json").read_text())
     assert found == json.loads(capsys.readouterr().out)
-    assert found["uniform"]["area"]["mean"] == pytest.approx(replay_study.area(steps, returns))
-    assert (tmp_path / "report" / "curves.csv").read_text().count("\n") == len(steps) + 1
+    assert found["uniform"]["area"]["mean"] == pytest.approx(points.area())
+    assert (tmp_path / "report" / "curves.csv").read_text().count("\n") == len(points.steps) + 1
     assert (tmp_path / "report" / "curves.png").read_bytes().startswith(b"\x89PNG")

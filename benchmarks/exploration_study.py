@@ -1,0 +1,106 @@
+"""Do bonuses solve what is not solved without? Pairs of configurations, several seeds; runs that were cut off go on.
+
+    python -m benchmarks.exploration_study run ROOT [--tasks multiroom_n4 …] [--seeds 1 2 3] [--at-once 2]
+    python -m benchmarks.exploration_study report ROOT [--out FOLDER]
+
+`run` trains `minigrid/<task>_rnd` and `minigrid/<task>_ppo`, which differ in their bonuses alone, in ROOT/KIND_SEED,
+`--at-once` runs side by side, one core each, and passes over those that are done. `report` reads all that are: of each
+run its return at the end (of the last 100 training episodes), the most that it ever was, and the env steps after which
+it was `SOLVED` for the first time. Prints JSON; writes FOLDER/{report.json, curves.csv, curves.png} if one is given.
+Exit status 1 unless, in every task, every run with bonuses ends at `SOLVED` or above, none without ever reaches
+`FAILED`, and both have `SEEDS` seeds.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.study import Curve, Unit, curves, train_all, write_curves
+
+TASKS = ("multiroom_n4", "multiroom_n6_fixed")
+SIDES = ("rnd", "ppo")
+SEEDS = 3
+SOLVED = 0.6
+FAILED = 0.2
+MOST_ROWS = 250
+
+
+class Ended(NamedTuple):
+    """What one run came to."""
+
+    env_steps: int
+    last: float
+    """Mean return of the last 100 training episodes at the end."""
+    highest: float
+    """The same, where it was highest."""
+    area: float
+    """Mean over training."""
+    solved_after: int | None
+    """Env steps until it was `SOLVED` for the first time; None: never."""
+
+
+def ended(points: Curve) -> Ended:
+    """Of a run's curve."""
+    solved = points.steps[points.returns >= SOLVED]
+    return Ended(int(points.steps[-1]), float(points.returns[-1]), float(points.returns.max()), points.area(),
+                 int(solved[0]) if len(solved) else None)  # fmt: skip
+
+
+def failures(found: dict[Unit, Ended]) -> list[str]:
+    """What speaks against: bonuses solve these tasks, and without them they are not solved."""
+    tasks = sorted({unit.kind.rsplit("_", 1)[0] for unit in found})
+    counts = Counter(unit.kind for unit in found)
+    kinds = [f"{task}_{side}" for task in tasks for side in SIDES]
+    few = [f"{kind} has {counts[kind]} runs of {SEEDS}" for kind in kinds if counts[kind] < SEEDS]
+    return [*few, *(reason for unit, run in found.items() if (reason := _failure(unit, run)))]
+
+
+def _failure(unit: Unit, run: Ended) -> str | None:
+    if unit.kind.endswith("_rnd"):
+        return None if run.last >= SOLVED else f"{unit.kind}, seed {unit.seed}, ends at {run.last:.2f}"
+    return None if run.highest < FAILED else f"{unit.kind}, seed {unit.seed}, reached {run.highest:.2f}"
+
+
+def as_json(found: dict[Unit, Ended]) -> dict[str, Any]:
+    """For programs."""
+    kinds = dict.fromkeys(unit.kind for unit in found)
+    runs = {kind: {unit.seed: run._asdict() for unit, run in found.items() if unit.kind == kind} for kind in kinds}
+    against = failures(found)
+    return {"runs": runs, "passed": not against, "failures": against}
+
+
+def report(root: Path, out: Path | None) -> bool:
+    """Read every run that is done; print, and write if there is a folder. Returns whether all is as it should be."""
+    of_units = curves(root)
+    found = as_json({unit: ended(points) for unit, points in of_units.items()})
+    text = json.dumps(found, indent=1)
+    print(text)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "report.json").write_text(text + "\n")
+        write_curves(of_units, out, most_rows=MOST_ROWS)
+    return found["passed"]
+
+
+def main() -> int:
+    """Train or report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "report"))
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), metavar="TASK", help=f"default: {' '.join(TASKS)}")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(1, SEEDS + 1)))
+    parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    if options.what == "report":
+        return 0 if report(options.root, options.out) else 1
+    units = [Unit(f"{task}_{side}", seed) for seed in options.seeds for task in options.tasks for side in SIDES]
+    train_all(units, options.root, lambda unit: [f"minigrid/{unit.kind}"], at_once=options.at_once)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Runs of a study: one process each, of several kinds and seeds, and what came of those that are done."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rl_platform.observability.metrics_file import read_rows
+
+
+class Unit(NamedTuple):
+    """One run of a study."""
+
+    kind: str
+    seed: int
+
+    def folder(self, root: Path) -> Path:
+        return root / f"{self.kind}_{self.seed}"
+
+
+class Curve(NamedTuple):
+    """Of one run, rows that have a return."""
+
+    steps: np.ndarray
+    """[K] env steps."""
+    returns: np.ndarray
+    """[K] mean returns of the last 100 training episodes."""
+
+    def area(self) -> float:
+        """The mean return over training: the area by the trapezoidal rule, divided by its length in env steps."""
+        widths = np.diff(self.steps)
+        return float((widths * (self.returns[1:] + self.returns[:-1]) / 2).sum() / widths.sum())
+
+
+def train_all(units: Sequence[Unit], root: Path, arguments: Callable[[Unit], Sequence[str]], *, at_once: int) -> None:
+    """Train each to its end, `at_once` side by side, one core each.
+
+    Args:
+      arguments: of `rl-platform train` for a unit: the config, and what is laid over it.
+    """
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(lambda unit: train(unit, root, arguments(unit)), units))
+
+
+def train(unit: Unit, root: Path, arguments: Sequence[str]) -> None:
+    """Train it to its end, from where it was cut off; nothing if it is done."""
+    folder = unit.folder(root)
+    if is_done(folder):
+        return
+    command = [sys.executable, "-m", "rl_platform.cli", "train", *arguments, f"--run.seed={unit.seed}",
+               f"--run.dir={folder}", "--logging.progress=off", "--logging.tensorboard=false",
+               *(["--resume"] if (folder / "config.yaml").exists() else [])]  # fmt: skip
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a run has come to its end."""
+    summary = folder / "summary.json"
+    return summary.exists() and json.loads(summary.read_bytes())["status"] == "done"
+
+
+def curve(folder: Path) -> Curve:
+    """Of a run."""
+    rows = [(row["env_steps"], row["episode_return_mean"]) for row in read_rows(folder / "metrics.jsonl")]
+    steps, returns = np.array(rows, float).T
+    known = np.isfinite(returns)
+    return Curve(steps[known], returns[known])
+
+
+def curves(root: Path) -> dict[Unit, Curve]:
+    """Of every run that is done."""
+    folders = [folder for folder in sorted(root.iterdir()) if is_done(folder)]
+    named = ((folder, *folder.name.rsplit("_", 1)) for folder in folders)
+    return {Unit(kind, int(seed)): curve(folder) for folder, kind, seed in named}
+
+
+def write_curves(found: dict[Unit, Curve], folder: Path, *, most_rows: int | None = None) -> None:
+    """curves.csv, of each run the last row and at most `most_rows` in all, and curves.png."""
+    with (folder / "curves.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("kind", "seed", "env_steps", "episode_return_mean"))
+        for unit, points in found.items():
+            stride = 1 if most_rows is None else -(-len(points.steps) // most_rows)
+            kept = [column[::-1][::stride][::-1] for column in points]
+            writer.writerows((*unit, int(steps), value) for steps, value in zip(*kept, strict=True))
+    draw(found, folder / "curves.png")
+
+
+def draw(found: dict[Unit, Curve], path: Path) -> None:
+    """Each kind's mean over its seeds, and between their lowest and highest a shade."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot(xlabel="env steps", ylabel="mean return of the last 100 training games")
+    grid = np.linspace(0, min(points.steps[-1] for points in found.values()), 200)
+    for kind in dict.fromkeys(unit.kind for unit in found):
+        runs = [np.interp(grid, *points) for unit, points in found.items() if unit.kind == kind]
+        (line,) = axes.plot(grid, np.mean(runs, axis=0), label=f"{kind} ({len(runs)})")
+        axes.fill_between(grid, np.min(runs, axis=0), np.max(runs, axis=0), alpha=0.08, color=line.get_color())
+    axes.legend()
+    figure.savefig(path, dpi=110)
