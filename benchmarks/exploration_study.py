@@ -1,7 +1,7 @@
 """Do bonuses solve what is not solved without? Pairs of configurations, several seeds; runs that were cut off go on.
 
     python -m benchmarks.exploration_study run ROOT [--tasks multiroom_n4 …] [--seeds 1 2 3] [--at-once 2]
-    python -m benchmarks.exploration_study report ROOT [--out FOLDER]
+    python -m benchmarks.exploration_study report ROOT [--tasks …] [--out FOLDER]
 
 `run` trains `minigrid/<task>_rnd` and `minigrid/<task>_ppo`, which differ in their bonuses alone, in ROOT/KIND_SEED,
 `--at-once` runs side by side, one core each, and passes over those that are done. `report` reads all that are: of each
@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,9 +50,8 @@ def ended(points: Curve) -> Ended:
                  int(solved[0]) if len(solved) else None)  # fmt: skip
 
 
-def failures(found: dict[Unit, Ended]) -> list[str]:
+def failures(found: dict[Unit, Ended], tasks: Sequence[str]) -> list[str]:
     """What speaks against: bonuses solve these tasks, and without them they are not solved."""
-    tasks = sorted({unit.kind.rsplit("_", 1)[0] for unit in found})
     counts = Counter(unit.kind for unit in found)
     kinds = [f"{task}_{side}" for task in tasks for side in SIDES]
     few = [f"{kind} has {counts[kind]} runs of {SEEDS}" for kind in kinds if counts[kind] < SEEDS]
@@ -64,18 +64,18 @@ def _failure(unit: Unit, run: Ended) -> str | None:
     return None if run.highest < FAILED else f"{unit.kind}, seed {unit.seed}, reached {run.highest:.2f}"
 
 
-def as_json(found: dict[Unit, Ended]) -> dict[str, Any]:
+def as_json(found: dict[Unit, Ended], tasks: Sequence[str]) -> dict[str, Any]:
     """For programs."""
     kinds = dict.fromkeys(unit.kind for unit in found)
     runs = {kind: {unit.seed: run._asdict() for unit, run in found.items() if unit.kind == kind} for kind in kinds}
-    against = failures(found)
+    against = failures(found, tasks)
     return {"runs": runs, "passed": not against, "failures": against}
 
 
-def report(root: Path, out: Path | None) -> bool:
+def report(root: Path, tasks: Sequence[str], out: Path | None) -> bool:
     """Read every run that is done; print, and write if there is a folder. Returns whether all is as it should be."""
     of_units = curves(root)
-    found = as_json({unit: ended(points) for unit, points in of_units.items()})
+    found = as_json({unit: ended(points) for unit, points in of_units.items()}, tasks)
     text = json.dumps(found, indent=1)
     print(text)
     if out is not None:
@@ -96,10 +96,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.what == "report":
-        return 0 if report(options.root, options.out) else 1
+        return 0 if report(options.root, options.tasks, options.out) else 1
     units = [Unit(f"{task}_{side}", seed) for seed in options.seeds for task in options.tasks for side in SIDES]
-    train_all(units, options.root, lambda unit: [f"minigrid/{unit.kind}"], at_once=options.at_once)
-    return 0
+    return 1 if train_all(units, options.root, lambda unit: [f"minigrid/{unit.kind}"], at_once=options.at_once) else 0
 
 
 if __name__ == "__main__":

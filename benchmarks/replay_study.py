@@ -13,6 +13,7 @@ writes FOLDER/{report.json, curves.csv, curves.png} if one is given.
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def report(root: Path, out: Path | None) -> None:
     write_curves({unit: of_units[unit] for kind in KINDS for unit in of_units if unit.kind == kind}, out)
 
 
-def main() -> None:
+def main() -> int:
     """Train or report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("run", "report"))
@@ -88,11 +89,12 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "report":
         report(options.root, options.out)
-        return
+        return 0
     units = [Unit(kind, seed) for seed in options.seeds for kind in options.kinds]
-    train_all(units, options.root, lambda unit: arguments(unit, options.game, options.env_steps),
-              at_once=options.at_once)  # fmt: skip
+    failed = train_all(units, options.root, lambda unit: arguments(unit, options.game, options.env_steps),
+                       at_once=options.at_once)  # fmt: skip
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 from matplotlib.figure import Figure
 
 from rl_platform.observability.metrics_file import read_rows
@@ -40,25 +41,28 @@ class Curve(NamedTuple):
         return float((widths * (self.returns[1:] + self.returns[:-1]) / 2).sum() / widths.sum())
 
 
-def train_all(units: Sequence[Unit], root: Path, arguments: Callable[[Unit], Sequence[str]], *, at_once: int) -> None:
-    """Train each to its end, `at_once` side by side, one core each.
+def train_all(units: Sequence[Unit], root: Path, arguments: Callable[[Unit], Sequence[str]], *, at_once: int) -> int:
+    """Train each to its end, `at_once` side by side, one core each. Returns how many failed, which has then been said.
 
     Args:
       arguments: of `rl-platform train` for a unit: the config, and what is laid over it.
     """
     with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(lambda unit: train(unit, root, arguments(unit)), units))
+        return sum(not done for done in pool.map(lambda unit: train(unit, root, arguments(unit)), units))
 
 
-def train(unit: Unit, root: Path, arguments: Sequence[str]) -> None:
-    """Train it to its end, from where it was cut off; nothing if it is done."""
+def train(unit: Unit, root: Path, arguments: Sequence[str]) -> bool:
+    """Train it to its end, from where it was cut off; nothing if it is done. Returns whether it came there."""
     folder = unit.folder(root)
     if is_done(folder):
-        return
+        return True
     command = [sys.executable, "-m", "rl_platform.cli", "train", *arguments, f"--run.seed={unit.seed}",
                f"--run.dir={folder}", "--logging.progress=off", "--logging.tensorboard=false",
                *(["--resume"] if (folder / "config.yaml").exists() else [])]  # fmt: skip
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    ended = subprocess.run(command, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    if ended.returncode:
+        print(f"{folder}: ended with status {ended.returncode}", file=sys.stderr)
+    return not ended.returncode
 
 
 def is_done(folder: Path) -> bool:
@@ -76,10 +80,28 @@ def curve(folder: Path) -> Curve:
 
 
 def curves(root: Path) -> dict[Unit, Curve]:
-    """Of every run that is done."""
-    folders = [folder for folder in sorted(root.iterdir()) if is_done(folder)]
-    named = ((folder, *folder.name.rsplit("_", 1)) for folder in folders)
-    return {Unit(kind, int(seed)): curve(folder) for folder, kind, seed in named}
+    """Of every run that is done.
+
+    Raises:
+      SystemExit: there is none, or runs of one kind differ in more than their seeds.
+    """
+    units = [Unit(kind, int(seed)) for kind, seed in
+             (folder.name.rsplit("_", 1) for folder in sorted(root.iterdir()) if is_done(folder))]  # fmt: skip
+    if not units:
+        raise SystemExit(f"no run in {root} has come to its end")
+    settings = {unit: _settings(unit.folder(root)) for unit in units}
+    for unit in units:
+        first = next(other for other in units if other.kind == unit.kind)
+        if settings[unit] != settings[first]:
+            raise SystemExit(f"{unit.folder(root)} has other settings than {first.folder(root)}: compare their "
+                             "config.yaml, and move one of them away")  # fmt: skip
+    return {unit: curve(unit.folder(root)) for unit in units}
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """Of a run, but for its seed and its folder."""
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    return settings | {"run": {key: value for key, value in settings["run"].items() if key not in ("dir", "seed")}}
 
 
 def write_curves(found: dict[Unit, Curve], folder: Path, *, most_rows: int | None = None) -> None:

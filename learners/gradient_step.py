@@ -151,6 +151,8 @@ def _is_known(name: str, tallies: Tallies) -> bool:
     """Whether there was a step for the metric to be a mean over."""
     if name == "kl_to_behaviour_replayed":
         return tallies.offered_replayed > 0
+    if name == "loss/rnd":
+        return tallies.distilled > 0
     return tallies.replayed > 0 or not name.endswith("_replayed")
 
 

@@ -53,7 +53,10 @@ def _make(env_id: str, level_seed: int | None, settings: dict[str, int | str]) -
 
 
 class GridView(gymnasium.Wrapper):
-    """Observations as planes, and levels that come back."""
+    """Observations as planes, and levels that come back.
+
+    minigrid's `reset` and `step` return what its `gen_obs` makes, which is replaced here: it took most of their time.
+    """
 
     def __init__(self, env: gymnasium.Env, level_seed: int | None):
         super().__init__(env)
@@ -62,7 +65,7 @@ class GridView(gymnasium.Wrapper):
         most = np.broadcast_to(np.array(MINIGRID_VALUES, np.uint8)[:, None, None] - 1, (4, *sides))
         self.observation_space = Box(np.zeros_like(most), most, dtype=np.uint8)
         self._level_seed = level_seed
-        grid.gen_obs = partial(view, grid)  # which `reset` and `step` return: minigrid's own takes most of their time
+        grid.gen_obs = partial(view, grid)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
         """Start an episode, from the level's seed where there is one."""

@@ -31,7 +31,7 @@ class MiniGridPool:
     """N copies of a MiniGrid environment; observations [N, 4, 7, 7] uint8 as `MiniGridVectorEnv` shows them.
 
     Arguments:
-      env_id: e.g. "MiniGrid-MultiRoom-N6-v0".
+      env_id: e.g. "MiniGrid-DoorKey-8x8-v0".
       seeds: [N] int32.
       max_episode_steps: an episode is truncated after this many steps, to which rewards are relative; None: the id's.
       threads: C++ threads that step the environments.
@@ -99,7 +99,7 @@ def _check_id(env_id: str) -> None:
         raise ValueError(f"EnvPool has no {env_id}; the nearest is {nearest}, or set env.engine to python")
 
 
-def planes(image: np.ndarray, direction: np.ndarray | int) -> np.ndarray:
-    """An image […, 7, 7, 3] uint8 and a direction […] as planes […, 4, 7, 7] uint8, the direction in every cell."""
-    facing = np.broadcast_to(np.asarray(direction, np.uint8)[..., None, None, None], (*image.shape[:-1], 1))
+def planes(image: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Images [N, 7, 7, 3] uint8 and directions [N] as planes [N, 4, 7, 7] uint8, the direction in every cell."""
+    facing = np.broadcast_to(direction.astype(np.uint8)[:, None, None, None], (*image.shape[:-1], 1))
     return np.moveaxis(np.concatenate([image, facing], axis=-1), -1, -3)

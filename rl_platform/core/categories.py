@@ -23,4 +23,5 @@ class CategoryPlanes(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[…, C, H, W] of any numeric type → […, ΣK, H, W] bool."""
         values = self._value.to(x.dtype)  # of two dtypes, == would first copy all planes into the wider one
+        # Few channels are cheap to lay out in order; planes would inherit strides on which convolutions are slow.
         return x.contiguous().index_select(-3, self._channel) == values[:, None, None]

@@ -3,6 +3,7 @@
 import torch
 
 from configs.learner import LearnerConfig, RndConfig
+from configs.model import GridCnn
 from configs.schema import Config
 from learners.exploration.inputs import EmbeddingView, InputView, ObservationView
 from learners.exploration.rnd import RandomNetworkDistillation
@@ -37,7 +38,7 @@ def make_rnd(config: Config, spec: EnvSpec, network: ActorCritic, device: torch.
 
 def _view(config: Config, settings: RndConfig, spec: EnvSpec, network: ActorCritic) -> InputView:
     if settings.input == "observation":
-        categories = getattr(config.model.encoder, "categories", ())
+        categories = config.model.encoder.categories if isinstance(config.model.encoder, GridCnn) else ()
         return ObservationView(spec.observation_shape, frame_stack=spec.frame_stack, categories=categories)
     tau = settings.tau if settings.embedding_source == "polyak" else None
     return EmbeddingView(network.encoder, prepared=network.normalizer, tau=tau, every=settings.every_epochs)

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
 from actors.rooms import RoomWatch
+from configs.env import AleEnv
 from configs.schema import Config
 from rl_platform.core.interfaces import StepResult, VectorEnv
 from rl_platform.core.rooms import RoomLog
@@ -85,7 +86,8 @@ class _Watch(NamedTuple):
 
 
 def _watch(config: Config, state: State, num_envs: int) -> _Watch:
-    with_rooms, rnd = getattr(config.env, "rooms", False), make_trained_rnd(config, state)
+    with_rooms = isinstance(config.env, AleEnv) and config.env.rooms
+    rnd = make_trained_rnd(config, state)
     return _Watch(
         RoomWatch(build_envs.env_spec(config), num_envs) if with_rooms else None,
         None if rnd is None else BonusWatch(rnd.judge, num_envs),

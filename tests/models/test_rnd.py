@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from models.rnd import RndNetworks, build_rnd
 from tests.models.networks import assert_orthogonal, autocast, count
 
-SCREEN, GRID, VECTOR, MAPS, EMBEDDING = (1, 84, 84), (25, 7, 7), (5,), (64, 7, 7), (16,)
+SCREEN, GRID, VECTOR, MAPS, EMBEDDING = (1, 84, 84), (24, 7, 7), (5,), (64, 7, 7), (16,)
 INPUTS = [(SCREEN, False), (GRID, False), (VECTOR, False), (MAPS, True), (EMBEDDING, True)]
 """Shapes of one input, and whether it is an encoder's."""
 PREDICTOR = 2 * (512 * 512 + 512)
@@ -36,7 +36,7 @@ def plain(network: nn.Module, x: Tensor) -> Tensor:
     ("shape", "of_embedding", "target"),
     [
         (SCREEN, False, 1_677_984),
-        (GRID, False, 3 * 3 * 25 * 16 + 16 + 3 * 3 * 16 * 32 + 32 + 3 * 3 * 32 * 512 + 512),
+        (GRID, False, 3 * 3 * 24 * 16 + 16 + 3 * 3 * 16 * 32 + 32 + 3 * 3 * 32 * 512 + 512),
         (VECTOR, False, 5 * 128 + 128 + 128 * 128 + 128 + 128 * 512 + 512),
         ((2048,), True, 829_376 - PREDICTOR),
         ((448,), True, 726_976 - PREDICTOR),

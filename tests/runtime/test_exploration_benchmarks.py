@@ -1,6 +1,8 @@
 """What the measurements of exploration find, on CartPole."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from benchmarks.exploration_table import Outcome, Trained
 from benchmarks.method_table import Row
 from benchmarks.montezuma_novelty import Judged
 from benchmarks.montezuma_walk import familiar_frames
-from benchmarks.study import Curve, Unit, write_curves
+from benchmarks.study import Curve, Unit, curves, write_curves
 from configs.loader import load_config
 from rl_platform.runtime.train import train
 from tests.runtime.launched import last_state
@@ -130,13 +132,15 @@ def test_a_study_of_pairs_says_what_speaks_against_bonuses():
     found = {unit: exploration_study.ended(points) for unit, points in pair("m", solved=0.7, failed=0.19).items()}
     assert found["m_rnd", 1] == (5_000_000, 0.7, 0.7, pytest.approx(1.4 / 4), 2_000_000)
     assert found["m_ppo", 1].solved_after is None
-    assert exploration_study.failures(found) == []
+    assert exploration_study.failures(found, ["m"]) == []
+    missing = ["n_rnd has 0 runs of 3", "n_ppo has 0 runs of 3"]
+    assert exploration_study.failures(found, ["m", "n"]) == missing
     del found["m_ppo", 3]
-    assert exploration_study.failures(found) == ["m_ppo has 2 runs of 3"]
+    assert exploration_study.failures(found, ["m"]) == ["m_ppo has 2 runs of 3"]
     bad = {unit: exploration_study.ended(points) for unit, points in pair("m", solved=0.59, failed=0.2).items()}
-    assert len(exploration_study.failures(bad)) == 6
-    assert "m_rnd, seed 1, ends at 0.59" in exploration_study.failures(bad)
-    assert "m_ppo, seed 2, reached 0.20" in exploration_study.failures(bad)
+    against = exploration_study.failures(bad, ["m"])
+    assert len(against) == 6
+    assert {"m_rnd, seed 1, ends at 0.59", "m_ppo, seed 2, reached 0.20"} < set(against)
 
 
 def test_curves_that_are_kept_end_where_the_runs_do(tmp_path):
@@ -145,3 +149,26 @@ def test_curves_that_are_kept_end_where_the_runs_do(tmp_path):
     assert len(rows) == 1 + 6 * 2
     assert rows[1:3] == ["m_rnd,1,2000000,0.6", "m_rnd,1,5000000,0.7"]
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def done_run(folder: Path, *, seed: int, entropy: float) -> None:
+    """What a run of two rows leaves of itself."""
+    folder.mkdir(parents=True)
+    (folder / "summary.json").write_text('{"status": "done"}')
+    (folder / "config.yaml").write_text(f"run: {{dir: {folder}, seed: {seed}}}\nlearner: {{entropy: {entropy}}}\n")
+    rows = ({"env_steps": steps, "episode_return_mean": value} for steps, value in ((5, None), (10, 0.5)))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_runs_of_one_kind_must_have_been_trained_alike(tmp_path):
+    with pytest.raises(SystemExit, match=r"no run in .* has come to its end"):
+        curves(tmp_path)
+    done_run(tmp_path / "m_rnd_1", seed=1, entropy=0.1)
+    done_run(tmp_path / "m_rnd_2", seed=2, entropy=0.1)
+    done_run(tmp_path / "m_ppo_1", seed=1, entropy=0.2)
+    assert {unit: points.returns.tolist() for unit, points in curves(tmp_path).items()} == {
+        ("m_ppo", 1): [0.5], ("m_rnd", 1): [0.5], ("m_rnd", 2): [0.5]
+    }  # fmt: skip
+    done_run(tmp_path / "m_rnd_3", seed=3, entropy=0.2)
+    with pytest.raises(SystemExit, match=r"m_rnd_3 has other settings than .*m_rnd_1: compare their config"):
+        curves(tmp_path)

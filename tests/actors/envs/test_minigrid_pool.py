@@ -36,7 +36,6 @@ def test_planes_are_object_colour_state_and_direction():
     for plane in range(3):
         np.testing.assert_array_equal(shown[:, plane], image[..., plane])
     assert (shown[0, 3] == 3).all() and (shown[1, 3] == 1).all()
-    np.testing.assert_array_equal(planes(image[0], 3), shown[0])
 
 
 @pytest.mark.usefixtures("installed")

@@ -239,6 +239,15 @@ def test_the_predictor_learns_from_online_columns_unless_told_otherwise(on_repla
     assert exploring.rnd.state_dict()["moments"]["count"] == pytest.approx(2 * STEPS, abs=1e-3)
 
 
+@OBJECTIVES
+def test_a_loss_of_nothing_is_not_shown(settings: dict[str, Any]):
+    """Its 0 would be taken for a value in the mean over steps that drew something."""
+    exploring, made = Exploring(rnd={"update_proportion": 1e-12}, **settings), batch()
+    exploring.learner.update(made)  # warm-up
+    info = exploring.learner.update(made)
+    assert not info.skipped and "loss/rnd" not in info.metrics and "loss/intrinsic_value" in info.metrics
+
+
 def test_the_draw_is_a_proportion_and_its_own_in_every_update():
     exploring, made = Exploring(rnd={"update_proportion": 0.25}), batch()
     counts = []
