@@ -4,11 +4,11 @@
     python -m benchmarks.exploration_study report ROOT [--tasks …] [--out FOLDER]
 
 `run` trains `minigrid/<task>_rnd` and `minigrid/<task>_ppo`, which differ in their bonuses alone, in ROOT/KIND_SEED,
-`--at-once` runs side by side, one core each, and passes over those that are done. `report` reads all that are: of each
-run its return at the end (of the last 100 training episodes), the most that it ever was, and the env steps after which
-it was `SOLVED` for the first time. Prints JSON; writes FOLDER/{report.json, curves.csv, curves.png} if one is given.
-Exit status 1 unless, in every task, every run with bonuses ends at `SOLVED` or above, none without ever reaches
-`FAILED`, and both have `SEEDS` seeds.
+`--at-once` runs side by side, one core each, and passes over those that are done there, or kept in docs/results as
+minigrid_KIND_SEED (by `benchmarks/record_run.py`). `report` reads all of these: of each run its return at the end (of
+the last 100 training episodes), the most that it ever was, and the env steps after which it was `SOLVED` for the first
+time. Prints JSON; writes FOLDER/{report.json, curves.csv, curves.png} if one is given. Exit status 1 unless, in every
+task, every run with bonuses ends at `SOLVED` or above, none without ever reaches `FAILED`, and both have `SEEDS` seeds.
 """
 
 import argparse
@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.study import Curve, Unit, curves, train_all, write_curves
+from benchmarks.study import Curve, Unit, curves, done, kept, train_all, write_curves
 
 TASKS = ("multiroom_n4", "multiroom_n6_fixed")
 SIDES = ("rnd", "ppo")
+KEPT = "minigrid_"
 SEEDS = 3
 SOLVED = 0.6
 FAILED = 0.2
@@ -50,11 +51,15 @@ def ended(points: Curve) -> Ended:
                  int(solved[0]) if len(solved) else None)  # fmt: skip
 
 
+def kinds_of(tasks: Sequence[str]) -> list[str]:
+    """Both sides of each."""
+    return [f"{task}_{side}" for task in tasks for side in SIDES]
+
+
 def failures(found: dict[Unit, Ended], tasks: Sequence[str]) -> list[str]:
     """What speaks against: bonuses solve these tasks, and without them they are not solved."""
     counts = Counter(unit.kind for unit in found)
-    kinds = [f"{task}_{side}" for task in tasks for side in SIDES]
-    few = [f"{kind} has {counts[kind]} runs of {SEEDS}" for kind in kinds if counts[kind] < SEEDS]
+    few = [f"{kind} has {counts[kind]} runs of {SEEDS}" for kind in kinds_of(tasks) if counts[kind] < SEEDS]
     return [*few, *(reason for unit, run in found.items() if (reason := _failure(unit, run)))]
 
 
@@ -74,7 +79,8 @@ def as_json(found: dict[Unit, Ended], tasks: Sequence[str]) -> dict[str, Any]:
 
 def report(root: Path, tasks: Sequence[str], out: Path | None) -> bool:
     """Read every run that is done; print, and write if there is a folder. Returns whether all is as it should be."""
-    of_units = curves(root)
+    of_units = {unit: points for unit, points in curves(kept(KEPT) | done(root)).items()
+                if unit.kind in kinds_of(tasks)}  # fmt: skip
     found = as_json({unit: ended(points) for unit, points in of_units.items()}, tasks)
     text = json.dumps(found, indent=1)
     print(text)
@@ -97,7 +103,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.what == "report":
         return 0 if report(options.root, options.tasks, options.out) else 1
-    units = [Unit(f"{task}_{side}", seed) for seed in options.seeds for task in options.tasks for side in SIDES]
+    units = [Unit(kind, seed) for seed in options.seeds for kind in kinds_of(options.tasks)]
+    units = [unit for unit in units if unit not in kept(KEPT)]
     return 1 if train_all(units, options.root, lambda unit: [f"minigrid/{unit.kind}"], at_once=options.at_once) else 0
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.intervals import mean_interval
-from benchmarks.study import Unit, curves, train_all, write_curves
+from benchmarks.study import Unit, curves, done, train_all, write_curves
 
 KINDS = {
     "uniform": ("uniform",),
@@ -65,7 +65,7 @@ def compare(areas: dict[Unit, float]) -> dict[str, dict[str, dict[str, float]]]:
 
 def report(root: Path, out: Path | None) -> None:
     """Read every run that is done; print, and write if there is a folder."""
-    of_units = curves(root)
+    of_units = curves(done(root))
     found = compare({unit: points.area() for unit, points in of_units.items()})
     print(json.dumps(found, indent=1))
     if out is None:

@@ -2,10 +2,11 @@
 
 import csv
 import json
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 import yaml
 from matplotlib.figure import Figure
 
+from benchmarks.record_run import RESULTS
 from rl_platform.observability.metrics_file import read_rows
 
 
@@ -71,31 +73,52 @@ def is_done(folder: Path) -> bool:
     return summary.exists() and json.loads(summary.read_bytes())["status"] == "done"
 
 
+def done(root: Path) -> dict[Unit, Path]:
+    """Every run that has come to its end, and its folder."""
+    return {_unit(folder.name): folder for folder in sorted(root.iterdir()) if is_done(folder)}
+
+
+def kept(prefix: str) -> dict[Unit, Path]:
+    """Every run whose curve `record_run` has kept under a name of this prefix, kind and seed."""
+    folders = sorted(path.parent for path in RESULTS.glob(f"{prefix}*_[0-9]*/curve.csv"))
+    return {_unit(folder.name.removeprefix(prefix)): folder for folder in folders}
+
+
+def _unit(name: str) -> Unit:
+    kind, seed = name.rsplit("_", 1)
+    return Unit(kind, int(seed))
+
+
 def curve(folder: Path) -> Curve:
-    """Of a run."""
-    rows = [(row["env_steps"], row["episode_return_mean"]) for row in read_rows(folder / "metrics.jsonl")]
-    steps, returns = np.array(rows, float).T
+    """Of a run, or of what is kept of one."""
+    rows = [(row["env_steps"], row["episode_return_mean"]) for row in _rows(folder)]
+    steps, returns = np.array([[math.nan if cell in (None, "") else float(cell) for cell in row] for row in rows]).T
     known = np.isfinite(returns)
     return Curve(steps[known], returns[known])
 
 
-def curves(root: Path) -> dict[Unit, Curve]:
-    """Of every run that is done.
+def _rows(folder: Path) -> Iterable[dict[str, Any]]:
+    kept_curve = folder / "curve.csv"
+    if not kept_curve.exists():
+        return read_rows(folder / "metrics.jsonl")
+    with kept_curve.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def curves(folders: dict[Unit, Path]) -> dict[Unit, Curve]:
+    """Of runs that are done.
 
     Raises:
       SystemExit: there is none, or runs of one kind differ in more than their seeds.
     """
-    units = [Unit(kind, int(seed)) for kind, seed in
-             (folder.name.rsplit("_", 1) for folder in sorted(root.iterdir()) if is_done(folder))]  # fmt: skip
-    if not units:
-        raise SystemExit(f"no run in {root} has come to its end")
-    settings = {unit: _settings(unit.folder(root)) for unit in units}
-    for unit in units:
-        first = next(other for other in units if other.kind == unit.kind)
-        if settings[unit] != settings[first]:
-            raise SystemExit(f"{unit.folder(root)} has other settings than {first.folder(root)}: compare their "
-                             "config.yaml, and move one of them away")  # fmt: skip
-    return {unit: curve(unit.folder(root)) for unit in units}
+    if not folders:
+        raise SystemExit("no run has come to its end")
+    for unit, folder in folders.items():
+        first = next(other for other_unit, other in folders.items() if other_unit.kind == unit.kind)
+        if _settings(folder) != _settings(first):
+            raise SystemExit(f"{folder} has other settings than {first}: compare their config.yaml, and move one of "
+                             "them away")  # fmt: skip
+    return {unit: curve(folder) for unit, folder in folders.items()}
 
 
 def _settings(folder: Path) -> dict[str, Any]:

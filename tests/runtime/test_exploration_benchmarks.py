@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import exploration_study, exploration_table, montezuma_novelty, rnd_async
+from benchmarks import exploration_study, exploration_table, montezuma_novelty, record_run, rnd_async
 from benchmarks.exploration_table import Outcome, Trained
 from benchmarks.method_table import Row
 from benchmarks.montezuma_novelty import Judged
 from benchmarks.montezuma_walk import familiar_frames
-from benchmarks.study import Curve, Unit, curves, write_curves
+from benchmarks.study import Curve, Unit, curve, curves, done, kept, write_curves
 from configs.loader import load_config
 from rl_platform.runtime.train import train
 from tests.runtime.launched import last_state
@@ -161,14 +161,24 @@ def done_run(folder: Path, *, seed: int, entropy: float) -> None:
 
 
 def test_runs_of_one_kind_must_have_been_trained_alike(tmp_path):
-    with pytest.raises(SystemExit, match=r"no run in .* has come to its end"):
-        curves(tmp_path)
+    with pytest.raises(SystemExit, match="no run has come to its end"):
+        curves(done(tmp_path))
     done_run(tmp_path / "m_rnd_1", seed=1, entropy=0.1)
     done_run(tmp_path / "m_rnd_2", seed=2, entropy=0.1)
     done_run(tmp_path / "m_ppo_1", seed=1, entropy=0.2)
-    assert {unit: points.returns.tolist() for unit, points in curves(tmp_path).items()} == {
+    assert {unit: points.returns.tolist() for unit, points in curves(done(tmp_path)).items()} == {
         ("m_ppo", 1): [0.5], ("m_rnd", 1): [0.5], ("m_rnd", 2): [0.5]
     }  # fmt: skip
     done_run(tmp_path / "m_rnd_3", seed=3, entropy=0.2)
     with pytest.raises(SystemExit, match=r"m_rnd_3 has other settings than .*m_rnd_1: compare their config"):
-        curves(tmp_path)
+        curves(done(tmp_path))
+
+
+def test_what_is_kept_of_a_run_counts_like_the_run(tmp_path):
+    done_run(tmp_path / "m_rnd_1", seed=1, entropy=0.1)
+    record_run.write_csv(tmp_path / "m_rnd_1", tmp_path / "m_rnd_1" / "curve.csv")
+    (tmp_path / "m_rnd_1" / "metrics.jsonl").unlink()
+    points = curves(done(tmp_path))["m_rnd", 1]
+    assert (points.steps.tolist(), points.returns.tolist()) == ([10], [0.5])
+    runs = kept("minigrid_")
+    assert ("multiroom_n4_rnd", 3) in runs and curve(runs["multiroom_n4_rnd", 3]).returns[-1] > 0.6
