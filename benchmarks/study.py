@@ -75,7 +75,7 @@ def is_done(folder: Path) -> bool:
 
 def done(root: Path) -> dict[Unit, Path]:
     """Every run that has come to its end, and its folder."""
-    return {_unit(folder.name): folder for folder in sorted(root.iterdir()) if is_done(folder)}
+    return {_unit(folder.name): folder for folder in sorted(root.glob("*_[0-9]*")) if is_done(folder)}
 
 
 def kept(prefix: str) -> dict[Unit, Path]:
