@@ -50,10 +50,11 @@ class RandomNetworkDistillation:
         self._follow_moments()
 
     def _follow_moments(self) -> None:
-        shape = self._view.shape
         dtype = next(self.predictor.parameters()).dtype
-        self._mean, self._std = (torch.from_numpy(values).to(self._device, dtype).view(shape)
-                                 for values in (self._moments.mean, self._moments.std))  # fmt: skip
+        self._mean, self._std = (
+            _as_inputs_lie(torch.from_numpy(values).to(self._device, dtype).view(self._view.shape))
+            for values in (self._moments.mean, self._moments.std)
+        )
 
     def is_warming_up(self, updates: int) -> bool:
         """Whether, after so many updates, only the inputs' moments are learned."""
@@ -177,3 +178,8 @@ class RandomNetworkDistillation:
         self._statistics.load_state_dict(state["filter"])
         self._view.load_state_dict(state["view"])
         self._follow_moments()
+
+
+def _as_inputs_lie(values: Tensor) -> Tensor:
+    """The same, channels-last in memory if they are images [C, H, W], as `InputView`s give those."""
+    return values.movedim(0, -1).contiguous().movedim(-1, 0) if values.ndim == 3 else values

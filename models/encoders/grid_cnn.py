@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
-from models.trunk import compute_dtype, start_orthogonal
+from models.trunk import channels_last, compute_dtype, start_orthogonal
 from rl_platform.core.categories import CategoryPlanes
 
 
 class GridCnn(nn.Module):
-    """Convolutions of the `channels` widths with stride 1 and one linear layer, each followed by ReLU.
+    """Convolutions of the `channels` widths with stride 1 and one linear layer, each followed by ReLU; channels-last
+    throughout.
 
     MinAtar's network (Young and Tian 2019) is channels (16,), kernel 3, embedding 128.
 
@@ -47,6 +49,7 @@ class GridCnn(nn.Module):
             self.convolutions.append(nn.ReLU(inplace=True))
         self.linear = nn.Linear(channels[-1] * (height - lost) * (width - lost), embedding)
         start_orthogonal(self)
+        self.to(memory_format=torch.channels_last)
 
     @staticmethod
     def fits(observation_shape: tuple[int, ...], observation_dtype: str) -> bool:
@@ -56,7 +59,8 @@ class GridCnn(nn.Module):
     def forward(self, observation: Tensor) -> Tensor:
         """[N, C, H, W] → [N, embedding] in the compute dtype."""
         dtype = compute_dtype(self.linear.weight)
-        return self.linear(self.convolutions(self.planes(observation).to(dtype)).flatten(1)).relu_()
+        planes = channels_last(self.planes(observation)).to(dtype)
+        return self.linear(self.convolutions(planes).flatten(1)).relu_()
 
     def represent(self, observation: Tensor) -> Tensor:
         """The embedding."""

@@ -21,7 +21,7 @@ class CategoryPlanes(nn.Module):
         self.register_buffer("_channel", of_channel, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[…, C, H, W] of any numeric type → […, ΣK, H, W] bool."""
+        """[…, C, H, W] of any numeric type → […, ΣK, H, W] bool, channels-last in memory, as convolutions like it."""
         values = self._value.to(x.dtype)  # of two dtypes, == would first copy all planes into the wider one
-        # Few channels are cheap to lay out in order; planes would inherit strides on which convolutions are slow.
-        return x.contiguous().index_select(-3, self._channel) == values[:, None, None]
+        cells = x.movedim(-3, -1).contiguous()  # few channels are cheap to lay out anew
+        return (cells.index_select(-1, self._channel) == values).movedim(-1, -3)
