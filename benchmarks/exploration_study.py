@@ -12,14 +12,13 @@ task, every run with bonuses ends at `SOLVED` or above, none without ever reache
 """
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.study import Curve, Unit, curves, done, kept, train_all, write_curves
+from benchmarks.study import Curve, Unit, curves, done, kept, tell, train_all
 
 TASKS = ("multiroom_n4", "multiroom_n6_fixed")
 SIDES = ("rnd", "ppo")
@@ -82,12 +81,7 @@ def report(root: Path, tasks: Sequence[str], out: Path | None) -> bool:
     of_units = {unit: points for unit, points in curves(kept(KEPT) | done(root)).items()
                 if unit.kind in kinds_of(tasks)}  # fmt: skip
     found = as_json({unit: ended(points) for unit, points in of_units.items()}, tasks)
-    text = json.dumps(found, indent=1)
-    print(text)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "report.json").write_text(text + "\n")
-        write_curves(of_units, out, most_rows=MOST_ROWS)
+    tell(found, of_units, out, most_rows=MOST_ROWS)
     return found["passed"]
 
 

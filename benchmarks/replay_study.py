@@ -12,7 +12,6 @@ writes FOLDER/{report.json, curves.csv, curves.png} if one is given.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.intervals import mean_interval
-from benchmarks.study import Unit, curves, done, train_all, write_curves
+from benchmarks.study import Unit, curves, done, tell, train_all
 
 KINDS = {
     "uniform": ("uniform",),
@@ -67,12 +66,7 @@ def report(root: Path, out: Path | None) -> None:
     """Read every run that is done; print, and write if there is a folder."""
     of_units = curves(done(root))
     found = compare({unit: points.area() for unit, points in of_units.items()})
-    print(json.dumps(found, indent=1))
-    if out is None:
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "report.json").write_text(json.dumps(found, indent=1) + "\n")
-    write_curves({unit: of_units[unit] for kind in KINDS for unit in of_units if unit.kind == kind}, out)
+    tell(found, {unit: of_units[unit] for kind in KINDS for unit in of_units if unit.kind == kind}, out)
 
 
 def main() -> int:

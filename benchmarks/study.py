@@ -127,6 +127,17 @@ def _settings(folder: Path) -> dict[str, Any]:
     return settings | {"run": {key: value for key, value in settings["run"].items() if key not in ("dir", "seed")}}
 
 
+def tell(found: dict[str, Any], of_units: dict[Unit, Curve], folder: Path | None, *,
+         most_rows: int | None = None) -> None:  # fmt: skip
+    """Print what was found, and write it and the curves: report.json and `write_curves`, unless there is no folder."""
+    text = json.dumps(found, indent=1)
+    print(text)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "report.json").write_text(text + "\n")
+        write_curves(of_units, folder, most_rows=most_rows)
+
+
 def write_curves(found: dict[Unit, Curve], folder: Path, *, most_rows: int | None = None) -> None:
     """curves.csv, of each run the last row and at most `most_rows` in all, and curves.png."""
     with (folder / "curves.csv").open("w", newline="") as file:

@@ -148,8 +148,9 @@ class MiniGridEnv(Section):
     backend: Literal["minigrid"] = key("minigrid", "Who provides the environment.")
     id: Annotated[str, AfterValidator(minigrid_id)] = key(..., "Id of minigrid, such as MiniGrid-MultiRoom-N6-v0.")
     engine: Literal["python", "envpool"] = key(
-        "python", "Who plays it: minigrid itself, or EnvPool in C++: faster, with other levels."
-    )
+        "python", "Who plays it: minigrid itself, or EnvPool in C++: faster, with other levels, but not MultiRoom, "
+        "most of whose levels cannot be solved there."
+    )  # fmt: skip
     max_episode_steps: int | None = key(
         None, "An episode is truncated after this many steps, to which rewards are relative; null: the id's own limit.",
         unit="env steps", ge=1, le=2_000_000_000,
