@@ -29,6 +29,7 @@ from rl_platform.runtime.errors import blaming
 from rl_platform.runtime.evaluation_report import Report
 from rl_platform.runtime.load import make_trained_policy, read_run
 from rl_platform.runtime.play import Games, Witness, mean_and_error, play
+from rl_platform.runtime.preflight import environment_spec
 from rl_platform.runtime.trained_bonuses import BonusWatch, GameBonus, make_trained_rnd
 
 _MAX_ENVS = 20
@@ -89,7 +90,7 @@ def _watch(config: Config, state: State, num_envs: int) -> _Watch:
     with_rooms = isinstance(config.env, AleEnv) and config.env.rooms
     rnd = make_trained_rnd(config, state)
     return _Watch(
-        RoomWatch(build_envs.env_spec(config), num_envs) if with_rooms else None,
+        RoomWatch(environment_spec(config), num_envs) if with_rooms else None,
         None if rnd is None else BonusWatch(rnd.judge, num_envs),
     )
 

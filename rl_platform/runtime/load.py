@@ -8,13 +8,16 @@ import torch
 from actors.policy import TorchPolicy
 from configs.loader import load_config
 from configs.schema import Config
+from models.actor_critic import ActorCritic
 from rl_platform.core.flat import FlatParameters
-from rl_platform.core.spec import ActionSpec
+from rl_platform.core.spec import ActionSpec, EnvSpec
 from rl_platform.core.types import Weights
 from rl_platform.runtime import build
 from rl_platform.runtime.checkpoint import State, load_checkpoint, load_newest
 from rl_platform.runtime.errors import InputError, blaming
 from rl_platform.runtime.preflight import environment_spec
+
+MISFIT = "the checkpoint does not fit its run's config.yaml"
 
 
 class LoadedPolicy:
@@ -66,12 +69,22 @@ def make_trained_policy(config: Config, state: State, *, seed: int) -> TorchPoli
     """A policy that acts with the weights of a checkpoint, on the CPU where the run's device is not there."""
     config = _on_present_device(config)
     spec = environment_spec(config)
-    network = build.make_network(config, spec)
-    with blaming("the checkpoint does not fit its run's config.yaml", RuntimeError):
-        network.load_state_dict({name: torch.tensor(array) for name, array in state["model"].items()})
+    network = make_trained_network(config, spec, state)
     policy = build.make_policy(config, spec, seed=seed)
     policy.load(Weights(state["updates"], FlatParameters(network).numpy()))
     return policy
+
+
+def make_trained_network(config: Config, spec: EnvSpec, state: State) -> ActorCritic:
+    """The network of a checkpoint, on the CPU.
+
+    Raises:
+      InputError: it is not the one that the config describes.
+    """
+    network = build.make_network(config, spec)
+    with blaming(MISFIT, RuntimeError):
+        network.load_state_dict({name: torch.tensor(array) for name, array in state["model"].items()})
+    return network
 
 
 def _on_present_device(config: Config) -> Config:

@@ -9,25 +9,28 @@ import torch
 from configs.schema import Config
 from learners.exploration.rnd import RandomNetworkDistillation
 from learners.ranks import ONE_RANK
-from learners.state import load_arrays
 from rl_platform.core.interfaces import StepResult
-from rl_platform.runtime import build
 from rl_platform.runtime.build_exploration import make_rnd
 from rl_platform.runtime.checkpoint import State
-from rl_platform.runtime.errors import blaming
+from rl_platform.runtime.errors import InputError, blaming
+from rl_platform.runtime.load import MISFIT, make_trained_network
 from rl_platform.runtime.preflight import environment_spec
 
 
 def make_trained_rnd(config: Config, state: State) -> RandomNetworkDistillation | None:
-    """What gives the bonuses in a checkpoint, on the CPU; None: the run has none."""
+    """What gives the bonuses in a checkpoint, on the CPU; None: the run has none.
+
+    Raises:
+      InputError: the checkpoint is not of the networks that the config describes.
+    """
     if config.learner.rnd is None:
         return None
     spec = environment_spec(config)
-    network = build.make_network(config, spec)
-    load_arrays(network, state["model"])
-    rnd = make_rnd(config, spec, network, torch.device("cpu"), ONE_RANK)
+    rnd = make_rnd(config, spec, make_trained_network(config, spec, state), torch.device("cpu"), ONE_RANK)
     assert rnd is not None
-    with blaming("the checkpoint does not fit its run's config.yaml", ValueError):
+    if "rnd" not in state:
+        raise InputError(f"{MISFIT}: it holds no bonuses, and learner.rnd is set")
+    with blaming(MISFIT, ValueError):
         rnd.load_state_dict(state["rnd"])
     return rnd
 

@@ -10,6 +10,7 @@ from matplotlib.image import imread
 
 from configs.loader import load_config
 from rl_platform.core.interfaces import StepResult
+from rl_platform.runtime.errors import InputError
 from rl_platform.runtime.evaluation import Plan, evaluate_run, play_games
 from rl_platform.runtime.load import read_run
 from rl_platform.runtime.train import train
@@ -65,6 +66,21 @@ def test_the_networks_are_those_of_the_checkpoint(trained):
         for key, array in state["rnd"][name].items():
             np.testing.assert_array_equal(restored[name][key], array)
     assert (rnd.judge(torch.zeros(1, 2, 4)) > 0).all()
+
+
+def with_encoder(config, **changes):
+    encoder = config.model.encoder.model_copy(update=changes)
+    return config.model_copy(update={"model": config.model.model_copy(update={"encoder": encoder})})
+
+
+def test_checkpoints_of_other_networks_are_refused(trained):
+    config, state, _ = read_run(trained)
+    wider = config.learner.model_copy(update={"rnd": config.learner.rnd.model_copy(update={"outputs": 7})})
+    without = {name: part for name, part in state.items() if name != "rnd"}
+    narrow, of_7 = with_encoder(config, hidden=(32,)), config.model_copy(update={"learner": wider})
+    for other, of in ((narrow, state), (of_7, state), (config, without)):
+        with pytest.raises(InputError, match=r"the checkpoint does not fit its run's config\.yaml: [^\n]*$"):
+            make_trained_rnd(other, of)
 
 
 def test_an_evaluation_reports_the_bonuses_of_each_game(trained):
