@@ -16,6 +16,8 @@ from tests.learners.small_learner import COLUMNS, IMAGES, STEPS, VECTORS, batch,
 
 PPO = {"estimator": "gae", "objective": "ppo", "epochs": 2, "minibatches": 2}
 ONE_STEP = {"epochs": 1, "minibatches": 1}
+FAR = -6.0
+"""Deviations of observations from their mean."""
 OBJECTIVES = pytest.mark.parametrize("settings", [{}, PPO], ids=["vtrace", "ppo"])
 
 
@@ -100,13 +102,11 @@ def test_what_lies_beyond_five_deviations_is_five():
 
 @OBJECTIVES
 def test_the_bonus_of_a_fixed_reset_observation_fades(settings: dict[str, Any]):
-    """Otherwise dying would be rewarded for ever."""
+    """Otherwise dying would be rewarded for ever. It is far from all others, of which the predictor could learn it."""
     exploring = Exploring(rnd={"update_proportion": 1.0}, **settings)
-    raw = []
+    raw, reset = [], torch.full((1, 3), FAR)
     for seed in range(200):
-        made = reset_batch(seed=seed)
-        exploring.learner.update(made)
-        reset = torch.ones(1, 3)
+        exploring.learner.update(reset_batch(seed=seed, shows=FAR))
         with torch.no_grad():
             seen = exploring.rnd._normalized(reset)
             raw.append(novelty(exploring.rnd.predictor(seen), exploring.rnd._target(seen)).item())
@@ -120,6 +120,8 @@ def test_the_target_stays_and_the_predictor_learns(settings: dict[str, Any]):
     for seed in range(3):
         exploring.learner.update(hard_batch(seed))
     after = exploring.rnd.state_dict()
+    trained = [*exploring.model.parameters(), *exploring.rnd.predictor.parameters()]
+    assert exploring.learner._flat.vector.numel() == sum(map(torch.numel, trained)), "what the optimiser moves"
     for name, array in before["target"].items():
         np.testing.assert_array_equal(after["target"][name], array)
     assert all((after["predictor"][name] != array).any() for name, array in before["predictor"].items())
@@ -258,6 +260,29 @@ def test_the_draw_is_a_proportion_and_its_own_in_every_update():
     assert np.mean(counts) == pytest.approx(0.25 * STEPS * COLUMNS, rel=0.1)
 
 
+def test_each_pass_over_a_batch_draws_anew_and_the_same_if_the_update_is_repeated():
+    exploring, made = Exploring(rnd={"update_proportion": 0.5}), batch()
+
+    def counts() -> list[int]:
+        sample, _ = exploring.rnd.prepare(as_sample(made), made, update=3)
+        return [int(exploring.rnd.distill(sample).count) for _ in range(10)]
+
+    first = counts()
+    assert len(set(first)) > 2 and counts() == first
+
+
+@OBJECTIVES
+def test_with_a_proportion_of_1_the_loss_is_the_mean_over_all_transitions_resets_among_them(settings: dict[str, Any]):
+    exploring, made = Exploring(rnd={"update_proportion": 1.0}, **settings | ONE_STEP), reset_batch()
+    exploring.learner.update(batch(seed=1))
+    predictor = copy.deepcopy(exploring.rnd.predictor)
+    found = exploring.learner.update(made).metrics["loss/rnd"]
+    with torch.no_grad():
+        seen = exploring.rnd._normalized(as_sample(made).steps.observation[1:].flatten(0, 1))
+        errors = (predictor(seen) - exploring.rnd._target(seen)).numpy()
+    assert found == pytest.approx(np.square(errors).mean(), rel=1e-5)
+
+
 @pytest.mark.parametrize("weights", [(0.0, 1.0), (1.0, 0.0)])
 @OBJECTIVES
 def test_either_stream_can_be_left_out_of_the_advantage(settings: dict[str, Any], weights: tuple[float, float]):
@@ -270,6 +295,9 @@ def test_either_stream_can_be_left_out_of_the_advantage(settings: dict[str, Any]
     rewarded = made._replace(steps=made.steps._replace(reward=1 - made.steps.reward))
     one, two = (Exploring(rnd=rnd, **settings).learner.update(each).metrics for each in (made, rewarded))
     assert (one["loss/policy"] == two["loss/policy"]) == (extrinsic == 0)
+    one, two = (Exploring(rnd=rnd, networks_seed=seed, **settings).learner.update(made).metrics for seed in (2, 9))
+    assert one["bonus_mean"] != two["bonus_mean"]
+    assert (one["loss/policy"] == two["loss/policy"]) == (intrinsic == 0)
 
 
 def test_judging_changes_nothing_and_agrees_with_the_bonuses_that_are_learned_from():
