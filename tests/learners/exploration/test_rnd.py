@@ -175,6 +175,21 @@ def test_the_predictors_loss_never_reaches_the_backbone(tau: float | None):
     assert all(parameter.grad.abs().sum() > 0 for parameter in exploring.rnd.predictor.parameters())
 
 
+def test_all_epochs_are_of_what_the_encoder_made_of_the_batch_before_them():
+    exploring, made = Exploring(of_embedding=True, **PPO), batch()
+    before, read, seen = copy.deepcopy(exploring.model.encoder), exploring.rnd._seen, []
+    exploring.rnd._seen = lambda observation: seen.append(read(observation)) or seen[-1]
+    exploring.learner.update(made)
+    (inputs,) = seen
+    observations = as_sample(made).steps.observation[1:]
+    with torch.no_grad():
+        expected = before.represent(observations.flatten(0, 1)).view(inputs.shape)
+        assert not torch.allclose(
+            exploring.model.encoder.represent(observations.flatten(0, 1)).view(inputs.shape), inputs
+        )
+    torch.testing.assert_close(inputs, expected)
+
+
 @pytest.mark.parametrize(("every", "moves"), [(1, 4), (2, 2), (3, 1)])
 def test_the_encoders_copy_moves_after_every_so_many_epochs(every: int, moves: int):
     exploring = Exploring(of_embedding=True, tau=0.25, every=every, **PPO)
