@@ -75,18 +75,20 @@ def is_done(folder: Path) -> bool:
 
 def done(root: Path) -> dict[Unit, Path]:
     """Every run that has come to its end, and its folder."""
-    return {_unit(folder.name): folder for folder in sorted(root.glob("*_[0-9]*")) if is_done(folder)}
+    folders = sorted(folder for folder in root.glob("*_[0-9]*") if is_done(folder))
+    return {unit: folder for folder in folders if (unit := _unit(folder.name))}
 
 
 def kept(prefix: str) -> dict[Unit, Path]:
     """Every run whose curve `record_run` has kept under a name of this prefix, kind and seed."""
     folders = sorted(path.parent for path in RESULTS.glob(f"{prefix}*_[0-9]*/curve.csv"))
-    return {_unit(folder.name.removeprefix(prefix)): folder for folder in folders}
+    return {unit: folder for folder in folders if (unit := _unit(folder.name.removeprefix(prefix)))}
 
 
-def _unit(name: str) -> Unit:
-    kind, seed = name.rsplit("_", 1)
-    return Unit(kind, int(seed))
+def _unit(name: str) -> Unit | None:
+    """None: a folder that was named by somebody else."""
+    kind, _, seed = name.rpartition("_")
+    return Unit(kind, int(seed)) if seed.isdecimal() else None
 
 
 def curve(folder: Path) -> Curve:
@@ -109,22 +111,29 @@ def curves(folders: dict[Unit, Path]) -> dict[Unit, Curve]:
     """Of runs that are done.
 
     Raises:
-      SystemExit: there is none, or runs of one kind differ in more than their seeds.
+      SystemExit: there is none; one ended before its config's env steps, or before its first episode's end; or runs
+        of one kind were trained differently.
     """
     if not folders:
         raise SystemExit("no run has come to its end")
     for unit, folder in folders.items():
         first = next(other for other_unit, other in folders.items() if other_unit.kind == unit.kind)
-        if _settings(folder) != _settings(first):
+        if _trained_as(folder) != _trained_as(first):
             raise SystemExit(f"{folder} has other settings than {first}: compare their config.yaml, and move one of "
                              "them away")  # fmt: skip
-    return {unit: curve(folder) for unit, folder in folders.items()}
+    found = {unit: curve(folder) for unit, folder in folders.items()}
+    for unit, points in found.items():
+        reached, asked = points.steps[-1] if len(points.steps) else 0, _trained_as(folders[unit])["env_steps"]
+        if reached < asked:
+            raise SystemExit(f"{folders[unit]} has returns up to {reached:.0f} env steps, not {asked}: train on")
+    return found
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    """Of a run, but for its seed and its folder."""
-    settings = yaml.safe_load((folder / "config.yaml").read_text())
-    return settings | {"run": {key: value for key, value in settings["run"].items() if key not in ("dir", "seed")}}
+def _trained_as(folder: Path) -> dict[str, Any]:
+    """What makes a run learn as it does, but for its seed."""
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    parts = ("env", "actors", "replay", "model", "learner", "cluster")
+    return {part: config[part] for part in parts} | {"env_steps": config["run"]["total_env_steps"]}
 
 
 def tell(found: dict[str, Any], of_units: dict[Unit, Curve], folder: Path | None, *,

@@ -64,7 +64,7 @@ class Learner:
                  gradient_clip: float | None, frame_stack: int, precision: torch.dtype,
                  device: torch.device | str = "cpu", ranks: Ranks = ONE_RANK, seed: int = 0,
                  rnd: RandomNetworkDistillation | None = None):  # fmt: skip
-        assert (rnd is None) == (settings.rnd is None)
+        assert settings.rnd == (None if rnd is None else rnd.settings)
         self._device, self._ranks, self._settings = torch.device(device), ranks, settings
         self._model, self._rnd = model.to(self._device), rnd
         self._num_published = sum(map(torch.numel, self._model.parameters()))
@@ -103,7 +103,7 @@ class Learner:
         sample, of_bonuses = self._with_bonuses(self._sample(batch), batch)
         served = self._buffer.push(sample)  # None too: every rank's buffer then serves as often
         counts, steps = self._counts(batch), []
-        for sample in self._gradient_samples(served):
+        for sample in [None] if self._is_warming_up() else self._gradient_samples(served):
             steps.append(self._step(sample, counts, learning_rate=learning_rate, coefficients=coefficients))
             counts = []  # they went with the first
             if self._rnd is not None and len(steps) % self._settings.minibatches == 0:
@@ -129,12 +129,16 @@ class Learner:
             observations = self._moments.sums(None if batch is None else new_observations(batch))
         return bookkeeping_counts(self._ranks, batch, observations, version=self._version)
 
+    def _is_warming_up(self) -> bool:
+        """Whether this update only measures the inputs of bonuses: its one gradient step is an empty one."""
+        return self._rnd is not None and self._rnd.is_warming_up(self._updates)
+
     def _with_bonuses(self, sample: Sample | None, batch: Batch | None) -> tuple[Sample | None, dict[str, float]]:
         """The sample with bonuses, and metrics; None while only the scale of their inputs is learned."""
         if self._rnd is None:
             return sample, {}
         sample = None if sample is None else self._stacked(sample)
-        if self._rnd.is_warming_up(self._updates):
+        if self._is_warming_up():
             self._rnd.warm_up(sample)
             return None, {}
         return self._rnd.prepare(sample, batch, update=self._updates)

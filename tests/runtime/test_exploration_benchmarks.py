@@ -3,9 +3,11 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from benchmarks import exploration_study, exploration_table, montezuma_novelty, record_run, rnd_async
 from benchmarks.exploration_table import Outcome, Trained
@@ -151,12 +153,16 @@ def test_curves_that_are_kept_end_where_the_runs_do(tmp_path):
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def done_run(folder: Path, *, seed: int, entropy: float) -> None:
-    """What a run of two rows leaves of itself."""
+def done_run(folder: Path, *, seed: int, entropy: float, returns: tuple[float | None, ...] = (None, 0.5),
+             total: int = 10) -> None:  # fmt: skip
+    """What a run that was to take `total` env steps leaves of itself: rows, each after 5 more of them."""
     folder.mkdir(parents=True)
     (folder / "summary.json").write_text('{"status": "done"}')
-    (folder / "config.yaml").write_text(f"run: {{dir: {folder}, seed: {seed}}}\nlearner: {{entropy: {entropy}}}\n")
-    rows = ({"env_steps": steps, "episode_return_mean": value} for steps, value in ((5, None), (10, 0.5)))
+    parts: dict[str, Any] = {part: {} for part in ("env", "actors", "replay", "model", "cluster")}
+    run = {"dir": str(folder), "seed": seed, "total_env_steps": total}
+    config = parts | {"learner": {"entropy": entropy}, "logging": {"progress": str(folder)}, "run": run}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    rows = ({"env_steps": 5 * row, "episode_return_mean": value} for row, value in enumerate(returns, start=1))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -166,11 +172,19 @@ def test_runs_of_one_kind_must_have_been_trained_alike(tmp_path):
     done_run(tmp_path / "m_rnd_1", seed=1, entropy=0.1)
     done_run(tmp_path / "m_rnd_2", seed=2, entropy=0.1)
     done_run(tmp_path / "m_ppo_1", seed=1, entropy=0.2)
+    done_run(tmp_path / "m_ppo_1_old", seed=1, entropy=0.3)
     assert {unit: points.returns.tolist() for unit, points in curves(done(tmp_path)).items()} == {
         ("m_ppo", 1): [0.5], ("m_rnd", 1): [0.5], ("m_rnd", 2): [0.5]
     }  # fmt: skip
     done_run(tmp_path / "m_rnd_3", seed=3, entropy=0.2)
     with pytest.raises(SystemExit, match=r"m_rnd_3 has other settings than .*m_rnd_1: compare their config"):
+        curves(done(tmp_path))
+
+
+@pytest.mark.parametrize(("returns", "total", "ended"), [((0.1, 0.7), 15, 10), ((None, None), 10, 0)])
+def test_runs_that_ended_too_soon_do_not_count(tmp_path, returns, total, ended):
+    done_run(tmp_path / "m_rnd_1", seed=1, entropy=0.1, returns=returns, total=total)
+    with pytest.raises(SystemExit, match=rf"m_rnd_1 has returns up to {ended} env steps, not {total}: train on"):
         curves(done(tmp_path))
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from learners.exploration.rnd import CLIP
+from learners.gradient_step import GradientStep
 from learners.losses.rnd import novelty, rnd_loss
 from rl_platform.core.types import Batch
 from tests.gpu import needs_gpu
@@ -219,9 +220,12 @@ def test_a_copy_moved_all_the_way_is_the_encoder():
         assert torch.equal(copied, online)
 
 
-def test_until_the_warm_up_is_over_only_the_scale_of_inputs_is_learned():
-    exploring = Exploring(rnd={"init_updates": 2})
+def test_until_the_warm_up_is_over_only_the_scale_of_inputs_is_learned(monkeypatch: pytest.MonkeyPatch):
+    exploring = Exploring(rnd={"init_updates": 2}, **PPO)
     before = copy.deepcopy(exploring.learner.state_dict())
+    step, taken = GradientStep.__call__, []
+    monkeypatch.setattr(GradientStep, "__call__", lambda self, *given, **named: taken.append(given[0])
+                        or step(self, *given, **named))  # fmt: skip
     infos = [exploring.learner.update(batch(seed=seed)) for seed in range(2)]
     after = exploring.learner.state_dict()
     assert [(info.version, info.skipped) for info in infos] == [(1, False), (2, False)]
@@ -229,7 +233,8 @@ def test_until_the_warm_up_is_over_only_the_scale_of_inputs_is_learned():
     for name in ("model", "predictor"):
         one, other = (state["model"] if name == "model" else state["rnd"]["predictor"] for state in (before, after))
         assert all(np.array_equal(one[key], other[key]) for key in one)
-    assert exploring.learner.update(batch(seed=2)).metrics["loss/rnd"] > 0
+    assert taken == [None, None], "one empty step an update"
+    assert exploring.learner.update(batch(seed=2)).metrics["loss/rnd"] > 0 and len(taken) == 2 + 4
 
 
 @pytest.mark.parametrize("tau", [None, 0.5], ids=["online", "copy"])
