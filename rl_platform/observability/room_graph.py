@@ -31,7 +31,7 @@ def write_room_graph(report: dict[str, Any], game: str, output: Path) -> None:
     axes = figure.add_subplot()
     _draw_rooms(axes, places, visits)
     _draw_passages(axes, places, report["passages"])
-    axes.set_title(f"{game}: {len(visits)} rooms; visits below each number, passages beside the arrows")
+    axes.set_title(f"{game}: rooms entered: {len(visits)}; visits below each number, passages beside the arrows")
     axes.set_aspect("equal")
     axes.axis("off")
     axes.autoscale_view()
