@@ -158,7 +158,7 @@ def test_feeders_and_learner_ranks_are_replaced_and_one_that_stands_still_is_fou
         learner.kill()
     goes_on(process, tmp_path, 4)
     summary, account = ended(process, tmp_path)
-    assert summary["actors_restarted"] >= 4, "more where a busy machine is silent for longer than these short limits"
+    assert summary["actors_restarted"] == 4
     assert account.closes() and account["committed"] == summary["env_steps"], account
     assert "lost at the end of the run" not in (tmp_path / "log.txt").read_text()
 
