@@ -97,8 +97,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.what == "report":
         return 0 if report(options.root, options.tasks, options.out) else 1
-    units = [Unit(kind, seed) for seed in options.seeds for kind in kinds_of(options.tasks)]
-    units = [unit for unit in units if unit not in kept(KEPT)]
+    present = kept(KEPT)
+    units = [unit for seed in options.seeds for kind in kinds_of(options.tasks)
+             if (unit := Unit(kind, seed)) not in present]  # fmt: skip
     return 1 if train_all(units, options.root, lambda unit: [f"minigrid/{unit.kind}"], at_once=options.at_once) else 0
 
 

@@ -116,14 +116,14 @@ def curves(folders: dict[Unit, Path]) -> dict[Unit, Curve]:
     """
     if not folders:
         raise SystemExit("no run has come to its end")
-    for unit, folder in folders.items():
-        first = next(other for other_unit, other in folders.items() if other_unit.kind == unit.kind)
-        if _trained_as(folder) != _trained_as(first):
-            raise SystemExit(f"{folder} has other settings than {first}: compare their config.yaml, and move one of "
-                             "them away")  # fmt: skip
+    trained_as = {unit: _trained_as(folder) for unit, folder in folders.items()}
     found = {unit: curve(folder) for unit, folder in folders.items()}
     for unit, points in found.items():
-        reached, asked = points.steps[-1] if len(points.steps) else 0, _trained_as(folders[unit])["env_steps"]
+        first = next(other for other in folders if other.kind == unit.kind)
+        if trained_as[unit] != trained_as[first]:
+            raise SystemExit(f"{folders[unit]} has other settings than {folders[first]}: compare their config.yaml, "
+                             "and move one of them away")  # fmt: skip
+        reached, asked = points.steps[-1] if len(points.steps) else 0, trained_as[unit]["env_steps"]
         if reached < asked:
             raise SystemExit(f"{folders[unit]} has returns up to {reached:.0f} env steps, not {asked}: train on")
     return found
